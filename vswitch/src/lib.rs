@@ -1,0 +1,1 @@
+//! The switch as a library.
