@@ -4,10 +4,15 @@
 //! what the virtio-net header says of it, and the other modules read, check, cut, join and
 //! record frames. Nothing here opens a file, a socket or a thread.
 
+pub mod describe;
+pub mod filter;
 pub mod frame;
 pub mod mac;
 pub mod offload;
+pub mod pcapng;
 
+pub use describe::describe;
+pub use filter::{Filter, FilterError};
 pub use frame::{Frame, FrameError};
 pub use mac::MacAddr;
 pub use offload::{Checksum, Gso, GsoKind, Offload, OffloadError};
