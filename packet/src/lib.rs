@@ -4,12 +4,16 @@
 //! what the virtio-net header says of it, and the other modules read, check, cut, join and
 //! record frames. Nothing here opens a file, a socket or a thread.
 
+pub mod checksum;
 pub mod describe;
 pub mod filter;
 pub mod frame;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod mac;
 pub mod offload;
 pub mod pcapng;
+pub mod wire;
 
 pub use describe::describe;
 pub use filter::{Filter, FilterError};

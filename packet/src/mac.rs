@@ -35,21 +35,21 @@ impl MacAddr {
 
     /// The address as the low 48 bits of an integer, first byte most significant.
     pub const fn to_u64(self) -> u64 {
-        let [a, b, c, d, e, f] = self.0;
-        u64::from_be_bytes([0, 0, a, b, c, d, e, f])
+        let m = self.0;
+        u64::from_be_bytes([0, 0, m[0], m[1], m[2], m[3], m[4], m[5]])
     }
 
     /// The inverse of [`MacAddr::to_u64`]; the high 16 bits are ignored.
     pub const fn from_u64(v: u64) -> Self {
-        let [_, _, a, b, c, d, e, f] = v.to_be_bytes();
-        Self([a, b, c, d, e, f])
+        let b = v.to_be_bytes();
+        Self([b[2], b[3], b[4], b[5], b[6], b[7]])
     }
 }
 
 impl fmt::Display for MacAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+        let m = self.0;
+        write!(f, "{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", m[0], m[1], m[2], m[3], m[4], m[5])
     }
 }
 
