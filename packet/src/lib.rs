@@ -5,6 +5,7 @@
 //! record frames. Nothing here opens a file, a socket or a thread.
 
 pub mod checksum;
+pub mod coalesce;
 pub mod describe;
 pub mod filter;
 pub mod frame;
@@ -13,10 +14,13 @@ pub mod fuzzing;
 pub mod mac;
 pub mod offload;
 pub mod pcapng;
+pub mod segment;
 pub mod wire;
 
+pub use coalesce::Coalescer;
 pub use describe::describe;
 pub use filter::{Filter, FilterError};
 pub use frame::{Frame, FrameError};
 pub use mac::MacAddr;
 pub use offload::{Checksum, Gso, GsoKind, Offload, OffloadError};
+pub use segment::{SegmentError, Segmenter, segment};

@@ -1,5 +1,10 @@
 //! Bodies of the fuzz targets, so that tests run them too. Not part of the public interface.
 
+mod offloads;
+pub mod sample;
+
+pub use offloads::{coalesce, vnet_segment};
+
 use std::hint::black_box;
 
 use crate::{
