@@ -1,2 +1,69 @@
-//! Side-by-side benchmarks.
-fn main() {}
+//! Side-by-side benchmarks: this switch and every peer installed, in turn, round after round, on one machine.
+//!
+//! `cargo run --release -p bench -- --help` says what can be asked for.
+
+mod cage;
+mod error;
+mod goals;
+mod machine;
+mod netns;
+mod options;
+mod peers;
+mod plot;
+mod process;
+mod publish;
+mod report;
+mod stats;
+mod suites;
+mod sys;
+mod usage;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::error::{Doing as _, Error, Result};
+use crate::options::Options;
+use crate::report::Results;
+
+fn main() -> ExitCode {
+    let done = if std::env::args_os().nth(1).is_some_and(|argument| argument == peers::relay::ARGUMENT) {
+        peers::relay::child().map(|()| ExitCode::SUCCESS)
+    } else {
+        let options = Options::parse();
+        if options.inside.is_some() { inside(&options) } else { cage::run_inside() }
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("bench: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+/// The benchmark proper, inside its cage.
+fn inside(options: &Options) -> Result<ExitCode> {
+    let peers = peers::all(options)?;
+    cage::close()?;
+    let mut results = Results::new(options);
+    let mut ready = Vec::new();
+    for peer in peers {
+        if let Some(why) = peer.lacks() {
+            eprintln!("bench: without {}: {why}", peer.name());
+            results.without(peer.name(), why);
+        } else {
+            results.with(peer.name(), peer.description());
+            ready.push(peer);
+        }
+    }
+    if ready.is_empty() {
+        return Err(Error::sentence("none of the peers asked for can run on this machine"));
+    }
+    suites::run(options, &ready, &mut results)?;
+    print!("{}", results.table());
+    if let Some(file) = &options.json {
+        std::fs::write(file, results.json()).doing(|| format!("write {}", file.display()))?;
+    }
+    if let Some(directory) = &options.publish {
+        publish::write(&results, directory)?;
+    }
+    Ok(if results.failures().is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

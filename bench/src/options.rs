@@ -1,0 +1,127 @@
+//! What can be asked for on the command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+use serde::Serialize;
+
+/// Side-by-side benchmarks of vswitch and every peer installed on this machine, in turn, round after round.
+///
+/// Runs as root, in process, mount and network namespaces of its own: nothing of the system is touched and nothing is
+/// left behind. Build the switch first: cargo build --release -p cli
+#[derive(Debug, Parser, Serialize)]
+#[command(name = "bench", version)]
+pub(crate) struct Options {
+    /// Suites to run [default: all]
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub(crate) suite: Vec<Suite>,
+
+    /// Peers to measure: bridge, relay, plain-relay, ovs, vde, vswitch [default: all but plain-relay]
+    #[arg(long, value_delimiter = ',', value_name = "PEER")]
+    pub(crate) peers: Vec<String>,
+
+    /// Rounds; in each every peer is started anew and takes its turn [default: 5, quick: 2]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: Option<u32>,
+
+    /// Seconds per measurement [default: 2, quick: 1]
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u32).range(1..))]
+    seconds: Option<u32>,
+
+    /// Namespaces attached in the suite `attach` [default: 50, quick: 10]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=1000))]
+    attachments: Option<u32>,
+
+    /// Namespaces on one switch in the suite `scale` [default: 500, quick: 50]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(3..=4000))]
+    ports: Option<u32>,
+
+    /// Seconds over which the suite `scale` watches an idle switch [default: 10, quick: 3]
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u32).range(1..))]
+    idle: Option<u32>,
+
+    /// A first look: fewer and shorter rounds
+    #[arg(long)]
+    quick: bool,
+
+    /// Also write every single measurement to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+
+    /// Also write tables, plots and the machine's description into this directory
+    #[arg(long, value_name = "DIR", num_args = 0..=1, default_missing_value = "docs/benchmarks")]
+    pub(crate) publish: Option<PathBuf>,
+
+    /// The switch's program [default: `vswitch` next to this program]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) vswitch: Option<PathBuf>,
+
+    /// Further arguments for `vswitch daemon`, for example '--workers 2'
+    #[arg(
+        long,
+        value_name = "ARGUMENTS",
+        default_value = "",
+        allow_hyphen_values = true,
+        hide_default_value = true
+    )]
+    pub(crate) vswitch_args: String,
+
+    /// A further vswitch to measure, NAME=[PROGRAM] [ARGUMENT...]: 'two=--workers 2', 'old=/tmp/old/vswitch'
+    #[arg(long = "variant", value_name = "VARIANT")]
+    pub(crate) variants: Vec<String>,
+
+    /// Where this program may keep files: given by the benchmark to itself
+    #[arg(long, hide = true)]
+    #[serde(skip)]
+    pub(crate) inside: Option<PathBuf>,
+}
+
+/// A group of measurements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Suite {
+    /// TCP throughput, 1 and 4 streams, cubic and bbr
+    Tcp,
+    /// TCP round trip of 64 bytes
+    Rtt,
+    /// UDP throughput, with and without UDP_SEGMENT and UDP_GRO
+    Udp,
+    /// 64-byte frames per second without loss
+    Pps,
+    /// Time to attach a namespace
+    Attach,
+    /// Hundreds of namespaces on one switch: idle CPU and memory
+    Scale,
+}
+
+impl Options {
+    /// The suites to run.
+    pub(crate) fn suites(&self) -> Vec<Suite> {
+        if self.suite.is_empty() { Suite::value_variants().to_vec() } else { self.suite.clone() }
+    }
+
+    /// Rounds to run.
+    pub(crate) fn rounds(&self) -> u32 {
+        self.rounds.unwrap_or(if self.quick { 2 } else { 5 })
+    }
+
+    /// Seconds per measurement.
+    pub(crate) fn seconds(&self) -> u32 {
+        self.seconds.unwrap_or(if self.quick { 1 } else { 2 })
+    }
+
+    /// Namespaces to attach one after the other.
+    pub(crate) fn attachments(&self) -> u32 {
+        self.attachments.unwrap_or(if self.quick { 10 } else { 50 })
+    }
+
+    /// Namespaces on one switch.
+    pub(crate) fn ports(&self) -> u32 {
+        self.ports.unwrap_or(if self.quick { 50 } else { 500 })
+    }
+
+    /// Seconds to watch an idle switch.
+    pub(crate) fn idle(&self) -> u32 {
+        self.idle.unwrap_or(if self.quick { 3 } else { 10 })
+    }
+}

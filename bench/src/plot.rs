@@ -1,0 +1,129 @@
+//! One kind of plot, written as SVG by hand: a bar for every peer under every case, with the range over the rounds.
+
+use std::fmt::Write as _;
+
+use crate::report::{Results, Row, number};
+
+const WIDTH: f64 = 760.0;
+const LEFT: f64 = 110.0;
+const RIGHT: f64 = 190.0;
+const TOP: f64 = 48.0;
+const BAR: f64 = 18.0;
+const GAP: f64 = 5.0;
+const CASE: f64 = 30.0;
+const BOTTOM: f64 = 34.0;
+
+/// Colours follow the reader's scheme; this switch stands out from its peers.
+const STYLE: &str = "
+text { font: 13px system-ui, sans-serif; fill: #1f2328 }
+.title { font-size: 15px; font-weight: 600 }
+.note { font-size: 11px; fill: #59636e }
+.peer { fill: #9aa4af }
+.own { fill: #1668c7 }
+.range { stroke: #1f2328; stroke-width: 1.5 }
+@media (prefers-color-scheme: dark) {
+  text { fill: #e6edf3 }
+  .note { fill: #9198a1 }
+  .peer { fill: #59636e }
+  .own { fill: #4493f8 }
+  .range { stroke: #e6edf3 }
+}";
+
+/// The plot of a suite's first figure.
+pub(crate) fn svg(results: &Results, suite: &str) -> String {
+    let cases: Vec<(&str, Vec<Row<'_>>)> =
+        results.cases(suite).into_iter().map(|case| (case, results.rows(suite, case))).collect();
+    let rows = || cases.iter().flat_map(|(_, rows)| rows);
+    let largest =
+        rows().filter_map(|row| row.figures.first()).map(|(.., spread)| spread.max).fold(0.0, f64::max);
+    let scale = if largest > 0.0 { (WIDTH - LEFT - RIGHT) / largest } else { 0.0 };
+    let (name, unit) =
+        rows().find_map(|row| row.figures.first()).map_or(("", ""), |(name, unit, _)| (name, unit));
+
+    let mut body = String::new();
+    let mut y = TOP;
+    for (case, rows) in &cases {
+        let _ = writeln!(body, r#"<text x="10" y="{:.0}">{}</text>"#, y + 14.0, escape(case));
+        y += CASE - GAP;
+        for row in rows {
+            body += &bar(row, y, scale);
+            y += BAR + GAP;
+        }
+        y += GAP;
+    }
+    let height = y + BOTTOM;
+    let title = escape(&format!("{suite}: {name}, {unit}"));
+    let note = escape(&format!("{} Bars: medians; lines: smallest to largest.", results.circumstances()));
+    // The note is longer than the plot is wide, so it goes over two lines.
+    let (first, second) = halves(&note);
+    format!(
+        r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH:.0} {height:.0}" role="img" aria-label="{title}">
+<style>{STYLE}
+</style>
+<text class="title" x="10" y="26">{title}</text>
+{body}<text class="note" x="10" y="{:.0}">{first}</text>
+<text class="note" x="10" y="{:.0}">{second}</text>
+</svg>
+"#,
+        height - 22.0,
+        height - 8.0,
+    )
+}
+
+fn bar(row: &Row<'_>, y: f64, scale: f64) -> String {
+    let Some((_, unit, spread)) = row.figures.first() else { return String::new() };
+    let class = if row.peer.starts_with("vswitch") { "own" } else { "peer" };
+    let x = |value: f64| LEFT + value * scale;
+    let (middle, baseline) = (y + BAR / 2.0, y + BAR - 5.0);
+    let mut label = format!("{} {unit}", number(spread.median));
+    if let Some(ratio) = row.ratio {
+        let _ = write!(label, ", {} x", number(ratio.median));
+    }
+    format!(
+        r#"<text x="{:.0}" y="{baseline:.0}" text-anchor="end">{}</text>
+<rect class="{class}" x="{LEFT:.0}" y="{y:.0}" width="{:.1}" height="{BAR:.0}" rx="2"/>
+<line class="range" x1="{:.1}" y1="{middle:.0}" x2="{:.1}" y2="{middle:.0}"/>
+<text x="{:.1}" y="{baseline:.0}">{}</text>
+"#,
+        LEFT - 8.0,
+        escape(row.peer),
+        (spread.median * scale).max(1.0),
+        x(spread.min),
+        x(spread.max),
+        x(spread.max) + 8.0,
+        escape(&label),
+    )
+}
+
+/// Splits a text at the space nearest its middle.
+fn halves(text: &str) -> (&str, &str) {
+    let middle = text.len() / 2;
+    let nearest = text.match_indices(' ').map(|(at, _)| at).min_by_key(|at| at.abs_diff(middle));
+    nearest.map_or((text, ""), |at| (&text[..at], &text[at + 1..]))
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::tests::sample;
+
+    #[test]
+    fn every_peer_has_a_bar_and_its_label() {
+        let svg = svg(&sample(&[("bridge", &[10.0, 20.0]), ("vswitch", &[5.0, 10.0])]), "tcp");
+        assert_eq!(svg.matches("<rect").count(), 2);
+        assert!(svg.contains("7.50 Gb/s, 0.50 x"), "{svg}");
+        assert!(svg.contains(r#"class="own""#));
+        assert!(svg.contains("tcp: throughput, Gb/s"));
+    }
+
+    #[test]
+    fn text_is_escaped_and_split_between_words() {
+        assert_eq!(escape(r#"a<b & "c""#), "a&lt;b &amp; &quot;c&quot;");
+        assert_eq!(halves("one two three"), ("one two", "three"));
+        assert_eq!(halves("one"), ("one", ""));
+    }
+}
