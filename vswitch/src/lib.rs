@@ -1,1 +1,4 @@
 //! The switch as a library.
+
+pub mod dataplane;
+pub mod sys;

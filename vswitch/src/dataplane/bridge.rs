@@ -1,0 +1,181 @@
+//! One network's switching: learn, forward, flood, filter.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use packet::Frame;
+
+use super::capture::{CaptureHub, Direction};
+use super::counters::DropReason;
+use super::fdb::{Fdb, Learned, PortNo, Station};
+use super::port::Port;
+use super::wire::{self, Addresses};
+
+/// What a worker brings along to every frame.
+pub(super) struct Context {
+    /// The worker's number: which shard of the counters is its own.
+    pub(super) worker: usize,
+    /// Milliseconds on a coarse clock that only goes forward; wraps.
+    pub(super) now_ms: u32,
+    /// The same clock in seconds, for the forwarding table.
+    pub(super) now: u32,
+    /// A second buffer, for ports that need frames cut or rewritten.
+    pub(super) scratch: Frame,
+    /// Who is watching.
+    pub(super) capture: Arc<CaptureHub>,
+}
+
+/// The ports of a network at one moment. Replaced as a whole, never changed.
+#[derive(Default)]
+pub struct PortSet {
+    by_no: Vec<Option<Arc<Port>>>,
+    all: Vec<Arc<Port>>,
+}
+
+impl PortSet {
+    fn get(&self, no: PortNo) -> Option<&Arc<Port>> {
+        self.by_no.get(usize::from(no))?.as_ref()
+    }
+
+    /// Every port, in the order of numbers.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Port>> {
+        self.all.iter()
+    }
+
+    fn from_ports(mut all: Vec<Arc<Port>>) -> Self {
+        all.sort_by_key(|p| p.no());
+        let slots = all.last().map_or(0, |p| usize::from(p.no()) + 1);
+        let mut by_no = vec![None; slots];
+        for port in &all {
+            by_no[usize::from(port.no())] = Some(port.clone());
+        }
+        Self { by_no, all }
+    }
+
+    pub(super) fn with(&self, port: Arc<Port>) -> Self {
+        let mut all = self.all.clone();
+        all.push(port);
+        Self::from_ports(all)
+    }
+
+    pub(super) fn without(&self, uid: u64) -> Self {
+        Self::from_ports(self.all.iter().filter(|p| p.uid() != uid).cloned().collect())
+    }
+
+    /// The lowest number that no port has; numbers start at 1, as the kernel's bridge ports.
+    pub(super) fn free_no(&self) -> Option<PortNo> {
+        let mut no = 1;
+        for port in &self.all {
+            match port.no() {
+                taken if taken == no => no += 1,
+                _ => break,
+            }
+        }
+        (usize::from(no) < super::fdb::MAX_PORTS).then_some(no)
+    }
+}
+
+enum Decision<'a> {
+    Drop(DropReason),
+    Forward(&'a Arc<Port>),
+    Flood,
+}
+
+/// One network: its ports and its forwarding table. Nothing crosses from one to another.
+pub struct Bridge {
+    uid: u64,
+    fdb: Fdb,
+    ports: ArcSwap<PortSet>,
+}
+
+impl Bridge {
+    pub(super) fn new(uid: u64, fdb: Fdb) -> Self {
+        Self { uid, fdb, ports: ArcSwap::default() }
+    }
+
+    /// A number no other network of this switch has or had.
+    pub fn uid(&self) -> u64 {
+        self.uid
+    }
+
+    /// The forwarding table.
+    pub fn fdb(&self) -> &Fdb {
+        &self.fdb
+    }
+
+    /// The ports at this moment.
+    pub fn ports(&self) -> Arc<PortSet> {
+        self.ports.load_full()
+    }
+
+    pub(super) fn port_guard(&self) -> arc_swap::Guard<Arc<PortSet>> {
+        self.ports.load()
+    }
+
+    pub(super) fn set_ports(&self, ports: PortSet) {
+        self.ports.store(Arc::new(ports));
+    }
+
+    /// Carries one frame from the port it came in on to where it goes.
+    pub(super) fn ingress(&self, ctx: &mut Context, ports: &PortSet, from: &Arc<Port>, frame: &mut Frame) {
+        from.note_received(ctx.worker, frame.len());
+        let decision = self.decide(ctx, ports, from, frame);
+        if ctx.capture.is_active() {
+            let dropped = if let Decision::Drop(reason) = decision { Some(reason) } else { None };
+            ctx.capture.record(self.uid, from, Direction::Inbound, frame, dropped);
+        }
+        match decision {
+            Decision::Drop(reason) => from.counters().rx_dropped(ctx.worker, reason),
+            Decision::Forward(to) => self.egress(ctx, to, frame),
+            Decision::Flood => {
+                let mut copies = 0;
+                for to in ports.iter().filter(|to| to.uid() != from.uid() || from.hairpin()) {
+                    self.egress(ctx, to, frame);
+                    copies += 1;
+                }
+                if copies == 0 {
+                    from.counters().rx_dropped(ctx.worker, DropReason::NoPort);
+                }
+            }
+        }
+    }
+
+    fn decide<'a>(&self, ctx: &Context, ports: &'a PortSet, from: &Arc<Port>, frame: &Frame) -> Decision<'a> {
+        if !from.admin_up() {
+            return Decision::Drop(DropReason::AdminDown);
+        }
+        let Some(Addresses { destination, source, vlan }) = wire::addresses(frame.bytes()) else {
+            return Decision::Drop(DropReason::Truncated);
+        };
+        if source.is_multicast() || source == packet::MacAddr::ZERO {
+            return Decision::Drop(DropReason::BadSource);
+        }
+        if destination.is_link_local() {
+            return Decision::Drop(DropReason::ReservedGroup);
+        }
+        // A full table forwards all the same: it only has to flood the answer.
+        let _: Learned = self.fdb.learn(Station { mac: source, vlan }, from.no(), ctx.now);
+
+        if destination.is_multicast() {
+            return if from.storm().broadcast.allow(ctx.now_ms) {
+                Decision::Flood
+            } else {
+                Decision::Drop(DropReason::StormBroadcast)
+            };
+        }
+        let known = self.fdb.lookup(Station { mac: destination, vlan }, ctx.now).and_then(|no| ports.get(no));
+        match known {
+            Some(to) if to.uid() == from.uid() && !from.hairpin() => Decision::Drop(DropReason::SamePort),
+            Some(to) => Decision::Forward(to),
+            None if from.storm().unknown_unicast.allow(ctx.now_ms) => Decision::Flood,
+            None => Decision::Drop(DropReason::StormUnknown),
+        }
+    }
+
+    fn egress(&self, ctx: &mut Context, to: &Arc<Port>, frame: &mut Frame) {
+        let result = to.transmit(ctx.worker, frame, &mut ctx.scratch);
+        if ctx.capture.is_active() {
+            ctx.capture.record(self.uid, to, Direction::Outbound, frame, result.err());
+        }
+    }
+}

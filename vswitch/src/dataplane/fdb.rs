@@ -1,0 +1,585 @@
+//! The forwarding table of one network: which port a station was last seen behind.
+//!
+//! Every worker reads it for every frame, so a look-up and the refresh of a known station take
+//! no lock: a station is two atomic words, and two buckets of eight hold all that can match.
+//! Only a station not seen before, a flush and the sweep take the writers' lock.
+
+use std::sync::atomic::{
+    AtomicU32, AtomicU64, AtomicUsize,
+    Ordering::{Acquire, Relaxed, Release},
+};
+
+use packet::MacAddr;
+use parking_lot::Mutex;
+
+/// A port's number within its network.
+pub type PortNo = u16;
+
+/// Stations a table holds unless told otherwise, as Linux' bridge documents for its peers.
+pub const DEFAULT_LIMIT: usize = 8192;
+
+/// Seconds a station is remembered without being heard (IEEE 802.1Q, table 8-6).
+pub const DEFAULT_AGEING: u32 = 300;
+
+/// Ports a network can have.
+pub const MAX_PORTS: usize = 4096;
+
+const WAYS: usize = 8;
+const EMPTY: u64 = 0;
+const OCCUPIED: u64 = 1 << 63;
+const STATIC: u64 = 1 << 32;
+
+/// A station: its address and the VLAN it was heard in (0 when untagged).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Station {
+    /// The Ethernet address.
+    pub mac: MacAddr,
+    /// 12-bit VLAN identifier.
+    pub vlan: u16,
+}
+
+impl Station {
+    fn key(self) -> u64 {
+        OCCUPIED | u64::from(self.vlan & 0xfff) << 48 | self.mac.to_u64()
+    }
+
+    fn from_key(key: u64) -> Self {
+        Self { mac: MacAddr::from_u64(key), vlan: (key >> 48) as u16 & 0xfff }
+    }
+}
+
+/// One line of the table, as it is shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Entry {
+    /// Who.
+    pub station: Station,
+    /// Behind which port.
+    pub port: PortNo,
+    /// Set by hand or by configuration: it neither ages nor moves.
+    pub is_static: bool,
+    /// Seconds since it was last heard; 0 for a static entry.
+    pub age: u32,
+}
+
+/// What learning a frame's source came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Learned {
+    /// It was known behind this port.
+    Known,
+    /// It is new.
+    New,
+    /// It was known behind another port and has moved here.
+    Moved,
+    /// A static entry says otherwise; nothing was changed.
+    Pinned,
+    /// There is no room: the table, or this port's share of it, is full.
+    Full,
+}
+
+#[derive(Default)]
+#[repr(align(64))]
+struct Keys([AtomicU64; WAYS]);
+
+#[derive(Default)]
+#[repr(align(64))]
+struct Values([AtomicU64; WAYS]);
+
+/// port in bits 48..64, flags in 32..48, seconds of the last sighting in 0..32.
+fn pack(port: PortNo, flags: u64, now: u32) -> u64 {
+    u64::from(port) << 48 | flags | u64::from(now)
+}
+
+fn port_of(value: u64) -> PortNo {
+    (value >> 48) as PortNo
+}
+
+/// The forwarding table.
+pub struct Fdb {
+    keys: Box<[Keys]>,
+    values: Box<[Values]>,
+    /// Bucket count minus one; the count is a power of two.
+    mask: usize,
+    seed: u64,
+    limit: usize,
+    port_limit: AtomicUsize,
+    ageing: AtomicU32,
+    len: AtomicUsize,
+    full: AtomicU64,
+    moves: AtomicU64,
+    evicted: AtomicU64,
+    /// Learned stations of each port; written under the writers' lock.
+    shares: Box<[AtomicU32]>,
+    writer: Mutex<()>,
+}
+
+impl Fdb {
+    /// An empty table for up to `limit` stations.
+    pub fn new(limit: usize, ageing: u32) -> Self {
+        let limit = limit.clamp(1, 1 << 20);
+        // Half full at most, where two-choice buckets of eight practically never overflow.
+        let buckets = (limit * 2).div_ceil(WAYS).next_power_of_two();
+        Self {
+            keys: (0..buckets).map(|_| Keys::default()).collect(),
+            values: (0..buckets).map(|_| Values::default()).collect(),
+            mask: buckets - 1,
+            seed: random_seed(),
+            limit,
+            port_limit: AtomicUsize::new(limit),
+            ageing: AtomicU32::new(ageing),
+            len: AtomicUsize::new(0),
+            full: AtomicU64::new(0),
+            moves: AtomicU64::new(0),
+            evicted: AtomicU64::new(0),
+            shares: (0..MAX_PORTS).map(|_| AtomicU32::new(0)).collect(),
+            writer: Mutex::new(()),
+        }
+    }
+
+    /// The two buckets a key may be in. The seed keeps a sender from choosing addresses that
+    /// all fall into the same ones.
+    fn buckets(&self, key: u64) -> [usize; 2] {
+        // Folded multiplication, twice: the low bits of an address alone must not choose a bucket.
+        let fold = |x: u64, k: u64| {
+            let m = u128::from(x) * u128::from(k);
+            m as u64 ^ (m >> 64) as u64
+        };
+        let h = fold(fold(key ^ self.seed, 0x9e37_79b9_7f4a_7c15) ^ self.seed, 0xa076_1d64_78bd_642f);
+        [h as usize & self.mask, (h >> 32) as usize & self.mask]
+    }
+
+    fn find(&self, key: u64) -> Option<(&AtomicU64, &AtomicU64)> {
+        for b in self.buckets(key) {
+            let (keys, values) = (&self.keys[b].0, &self.values[b].0);
+            for i in 0..WAYS {
+                if keys[i].load(Acquire) == key {
+                    return Some((&keys[i], &values[i]));
+                }
+            }
+        }
+        None
+    }
+
+    fn fresh(&self, value: u64, now: u32) -> bool {
+        value & STATIC != 0 || now.wrapping_sub(value as u32) < self.ageing.load(Relaxed)
+    }
+
+    /// The port a station is behind. `now` is in seconds, on any clock that only goes forward.
+    pub fn lookup(&self, station: Station, now: u32) -> Option<PortNo> {
+        let key = station.key();
+        let (slot, value) = self.find(key)?;
+        let v = value.load(Acquire);
+        // The slot may have been given to another station between the two loads.
+        (slot.load(Relaxed) == key && self.fresh(v, now)).then(|| port_of(v))
+    }
+
+    /// Notes that `station` was heard on `port`.
+    pub fn learn(&self, station: Station, port: PortNo, now: u32) -> Learned {
+        let key = station.key();
+        if let Some((_, value)) = self.find(key) {
+            let v = value.load(Relaxed);
+            if v & STATIC != 0 {
+                return if port_of(v) == port { Learned::Known } else { Learned::Pinned };
+            }
+            if port_of(v) == port {
+                if v as u32 != now {
+                    // Lost against a concurrent move: the other sighting is as good as this one.
+                    let _ = value.compare_exchange(v, pack(port, 0, now), Relaxed, Relaxed);
+                }
+                return Learned::Known;
+            }
+        } else if self.share_of(port) >= self.port_limit.load(Relaxed)
+            || self.len() >= self.limit && self.share_of(port) > 0
+        {
+            self.full.fetch_add(1, Relaxed);
+            return Learned::Full;
+        }
+        self.learn_slow(key, port, now)
+    }
+
+    #[cold]
+    fn learn_slow(&self, key: u64, port: PortNo, now: u32) -> Learned {
+        let _writing = self.writer.lock();
+        if let Some((_, value)) = self.find(key) {
+            let v = value.load(Relaxed);
+            if v & STATIC != 0 || port_of(v) == port {
+                return Learned::Known;
+            }
+            self.share_add(port_of(v), -1);
+            self.share_add(port, 1);
+            value.store(pack(port, 0, now), Release);
+            self.moves.fetch_add(1, Relaxed);
+            return Learned::Moved;
+        }
+        if self.len.load(Relaxed) >= self.limit && !self.make_room(port) {
+            self.full.fetch_add(1, Relaxed);
+            return Learned::Full;
+        }
+        if self.insert(key, pack(port, 0, now), now) {
+            self.share_add(port, 1);
+            Learned::New
+        } else {
+            self.full.fetch_add(1, Relaxed);
+            Learned::Full
+        }
+    }
+
+    /// A port without any station may take the place of one from the port that has most, so that
+    /// a sender of made-up addresses cannot keep the others from being known.
+    fn make_room(&self, port: PortNo) -> bool {
+        if self.share_of(port) > 0 {
+            return false;
+        }
+        let Some(victim) = self.largest_share() else { return false };
+        for (keys, values) in self.keys.iter().zip(&self.values) {
+            for (slot, value) in keys.0.iter().zip(&values.0) {
+                let v = value.load(Relaxed);
+                if slot.load(Relaxed) != EMPTY && v & STATIC == 0 && port_of(v) == victim {
+                    self.clear(slot, v);
+                    self.evicted.fetch_add(1, Relaxed);
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    fn share_of(&self, port: PortNo) -> usize {
+        self.shares.get(usize::from(port)).map_or(usize::MAX, |n| n.load(Relaxed) as usize)
+    }
+
+    /// Under the writers' lock.
+    fn share_add(&self, port: PortNo, by: i32) {
+        if let Some(n) = self.shares.get(usize::from(port)) {
+            n.store(n.load(Relaxed).saturating_add_signed(by), Relaxed);
+        }
+    }
+
+    /// The port that holds most, if it holds more than the one station every port may have.
+    fn largest_share(&self) -> Option<PortNo> {
+        let (i, n) = self.shares.iter().map(|n| n.load(Relaxed)).enumerate().max_by_key(|&(_, n)| n)?;
+        (n > 1).then_some(i as PortNo)
+    }
+
+    /// Under the writers' lock, `key` not present.
+    fn insert(&self, key: u64, value: u64, now: u32) -> bool {
+        let mut chosen: Option<(usize, usize, usize)> = None;
+        // The emptier of the two buckets, so that neither overflows while the table is half full.
+        for b in self.buckets(key) {
+            let mut vacant = 0;
+            let mut first = WAYS;
+            for i in 0..WAYS {
+                if self.keys[b].0[i].load(Relaxed) == EMPTY
+                    || !self.fresh(self.values[b].0[i].load(Relaxed), now)
+                {
+                    vacant += 1;
+                    first = first.min(i);
+                }
+            }
+            if vacant > chosen.map_or(0, |(n, ..)| n) {
+                chosen = Some((vacant, b, first));
+            }
+        }
+        let Some((_, b, i)) = chosen else { return false };
+        let (slot, place) = (&self.keys[b].0[i], &self.values[b].0[i]);
+        if slot.load(Relaxed) != EMPTY {
+            self.clear(slot, place.load(Relaxed));
+        }
+        // Value first: whoever sees the key sees its value.
+        place.store(value, Release);
+        slot.store(key, Release);
+        self.len.fetch_add(1, Relaxed);
+        true
+    }
+
+    /// Under the writers' lock.
+    fn clear(&self, slot: &AtomicU64, value: u64) {
+        slot.store(EMPTY, Release);
+        self.len.fetch_sub(1, Relaxed);
+        if value & STATIC == 0 {
+            self.share_add(port_of(value), -1);
+        }
+    }
+
+    /// Pins `station` to `port`; it replaces what was learned. False if there is no room.
+    pub fn set_static(&self, station: Station, port: PortNo, now: u32) -> bool {
+        let _writing = self.writer.lock();
+        let key = station.key();
+        if let Some((_, value)) = self.find(key) {
+            let v = value.load(Relaxed);
+            if v & STATIC == 0 {
+                self.share_add(port_of(v), -1);
+            }
+            value.store(pack(port, STATIC, 0), Release);
+            return true;
+        }
+        self.len() < self.limit && self.insert(key, pack(port, STATIC, 0), now)
+    }
+
+    /// Forgets one station, static or not; true if it was there.
+    pub fn remove(&self, station: Station) -> bool {
+        let _writing = self.writer.lock();
+        let Some((slot, value)) = self.find(station.key()) else { return false };
+        self.clear(slot, value.load(Relaxed));
+        true
+    }
+
+    /// Forgets what the predicate picks; returns how many. Reads the whole table.
+    fn remove_where(&self, mut pick: impl FnMut(u64) -> bool) -> usize {
+        let _writing = self.writer.lock();
+        let mut removed = 0;
+        for (keys, values) in self.keys.iter().zip(&self.values) {
+            for (slot, value) in keys.0.iter().zip(&values.0) {
+                if slot.load(Relaxed) != EMPTY {
+                    let v = value.load(Relaxed);
+                    if pick(v) {
+                        self.clear(slot, v);
+                        removed += 1;
+                    }
+                }
+            }
+        }
+        removed
+    }
+
+    /// Forgets every learned station.
+    pub fn flush(&self) -> usize {
+        self.remove_where(|v| v & STATIC == 0)
+    }
+
+    /// Forgets every station behind `port`, static ones too.
+    pub fn flush_port(&self, port: PortNo) -> usize {
+        self.remove_where(|v| port_of(v) == port)
+    }
+
+    /// Takes aged entries out, so that they stop counting against the limit. Aged entries are
+    /// never used, swept or not.
+    pub fn sweep(&self, now: u32) -> usize {
+        self.remove_where(|v| !self.fresh(v, now))
+    }
+
+    /// All entries that have not aged.
+    pub fn entries(&self, now: u32) -> Vec<Entry> {
+        let mut out = Vec::with_capacity(self.len());
+        for (keys, values) in self.keys.iter().zip(&self.values) {
+            for (slot, value) in keys.0.iter().zip(&values.0) {
+                let key = slot.load(Acquire);
+                let v = value.load(Acquire);
+                if key != EMPTY && slot.load(Relaxed) == key && self.fresh(v, now) {
+                    let is_static = v & STATIC != 0;
+                    let age = if is_static { 0 } else { now.wrapping_sub(v as u32) };
+                    out.push(Entry { station: Station::from_key(key), port: port_of(v), is_static, age });
+                }
+            }
+        }
+        out
+    }
+
+    /// Entries in the table, aged ones that were not swept yet included.
+    pub fn len(&self) -> usize {
+        self.len.load(Relaxed)
+    }
+
+    /// No entries.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The most entries the table takes.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Seconds after which a silent station is forgotten; 0 forgets at once.
+    pub fn ageing(&self) -> u32 {
+        self.ageing.load(Relaxed)
+    }
+
+    /// Sets [`Fdb::ageing`].
+    pub fn set_ageing(&self, seconds: u32) {
+        self.ageing.store(seconds, Relaxed);
+    }
+
+    /// The most stations one port may have; the whole table unless set.
+    pub fn set_port_limit(&self, stations: usize) {
+        self.port_limit.store(stations, Relaxed);
+    }
+
+    /// Times a new station found no room.
+    pub fn full_count(&self) -> u64 {
+        self.full.load(Relaxed)
+    }
+
+    /// Times a station moved from one port to another.
+    pub fn move_count(&self) -> u64 {
+        self.moves.load(Relaxed)
+    }
+
+    /// Times a station was forgotten to make room for the first one of another port.
+    pub fn evicted_count(&self) -> u64 {
+        self.evicted.load(Relaxed)
+    }
+}
+
+fn random_seed() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::hash::RandomState::new().build_hasher().finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn station(n: u64) -> Station {
+        Station { mac: MacAddr::from_u64(0x0242_0000_0000 + n), vlan: 0 }
+    }
+
+    #[test]
+    fn a_station_is_found_where_it_was_last_heard() {
+        let fdb = Fdb::new(16, 300);
+        assert_eq!(fdb.learn(station(1), 1, 10), Learned::New);
+        assert_eq!(fdb.learn(station(1), 1, 11), Learned::Known);
+        assert_eq!(fdb.lookup(station(1), 11), Some(1));
+        assert_eq!(fdb.learn(station(1), 2, 12), Learned::Moved);
+        assert_eq!(fdb.lookup(station(1), 12), Some(2));
+        assert_eq!(fdb.move_count(), 1);
+        assert_eq!(
+            fdb.lookup(Station { vlan: 7, ..station(1) }, 12),
+            None,
+            "another VLAN is another station"
+        );
+    }
+
+    #[test]
+    fn a_silent_station_ages_out() {
+        let fdb = Fdb::new(16, 300);
+        fdb.learn(station(1), 1, 1000);
+        assert_eq!(fdb.lookup(station(1), 1299), Some(1));
+        assert_eq!(fdb.lookup(station(1), 1300), None);
+        assert_eq!(fdb.entries(1300), []);
+        assert_eq!((fdb.len(), fdb.sweep(1300), fdb.len()), (1, 1, 0));
+        fdb.set_ageing(0);
+        fdb.learn(station(1), 1, 1000);
+        assert_eq!(fdb.lookup(station(1), 1000), None, "ageing 0 forgets at once");
+    }
+
+    #[test]
+    fn static_entries_neither_age_nor_move() {
+        let fdb = Fdb::new(16, 300);
+        fdb.learn(station(1), 1, 0);
+        assert!(fdb.set_static(station(1), 3, 0));
+        assert_eq!(fdb.learn(station(1), 1, 5), Learned::Pinned);
+        assert_eq!(fdb.lookup(station(1), 1_000_000), Some(3));
+        assert_eq!(fdb.flush(), 0);
+        assert!(fdb.remove(station(1)));
+        assert!(fdb.is_empty());
+    }
+
+    #[test]
+    fn a_full_table_refuses_and_counts() {
+        let fdb = Fdb::new(100, 300);
+        for n in 0..1000 {
+            fdb.learn(station(n), 1, 0);
+        }
+        assert_eq!(fdb.len(), 100);
+        assert_eq!(fdb.full_count(), 900);
+    }
+
+    #[test]
+    fn a_flood_of_made_up_addresses_leaves_every_port_one_station() {
+        let fdb = Fdb::new(100, 300);
+        for n in 0..1000 {
+            fdb.learn(station(n), 1, 0);
+        }
+        assert_eq!(fdb.learn(station(5000), 2, 0), Learned::New);
+        assert_eq!(fdb.learn(station(5001), 2, 0), Learned::Full);
+        assert_eq!(fdb.learn(station(6000), 3, 0), Learned::New);
+        assert_eq!((fdb.lookup(station(5000), 0), fdb.lookup(station(6000), 0)), (Some(2), Some(3)));
+        assert_eq!((fdb.evicted_count(), fdb.len()), (2, 100));
+    }
+
+    #[test]
+    fn a_port_has_no_more_stations_than_its_share() {
+        let fdb = Fdb::new(100, 300);
+        fdb.set_port_limit(10);
+        for n in 0..50 {
+            fdb.learn(station(n), 1, 0);
+        }
+        assert_eq!((fdb.len(), fdb.full_count()), (10, 40));
+        fdb.flush_port(1);
+        assert_eq!(fdb.learn(station(1), 1, 0), Learned::New, "the share is given back");
+    }
+
+    #[test]
+    fn the_default_table_takes_all_it_promises() {
+        let fdb = Fdb::new(DEFAULT_LIMIT, 300);
+        for n in 0..DEFAULT_LIMIT as u64 {
+            assert_eq!(fdb.learn(station(n * 7919), 1, 0), Learned::New);
+        }
+        assert_eq!(fdb.entries(0).len(), DEFAULT_LIMIT);
+    }
+
+    #[test]
+    fn readers_never_see_a_station_behind_a_port_it_was_never_on() {
+        let fdb = Fdb::new(64, 300);
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|s| {
+            for port in 0..2u16 {
+                let (fdb, stop) = (&fdb, &stop);
+                s.spawn(move || {
+                    // Station n lives on port n % 8 only; the table is too small for all of them.
+                    for round in 0..20_000u64 {
+                        let n = (round * 31 + u64::from(port)) % 512;
+                        fdb.learn(station(n), (n % 8) as PortNo, 0);
+                        if round % 64 == 0 {
+                            fdb.flush_port(((round / 64) % 8) as PortNo);
+                        }
+                    }
+                    stop.store(true, Relaxed);
+                });
+            }
+            s.spawn(|| {
+                while !stop.load(Relaxed) {
+                    for n in 0..512u64 {
+                        if let Some(port) = fdb.lookup(station(n), 0) {
+                            assert_eq!(u64::from(port), n % 8);
+                        }
+                    }
+                }
+            });
+        });
+    }
+
+    proptest! {
+        #[test]
+        fn it_behaves_as_a_map(ops in prop::collection::vec((0u8..5, 0u64..40, 0u16..6, 0u32..40), 1..300)) {
+            let fdb = Fdb::new(1000, 30);
+            let mut model: HashMap<u64, (PortNo, u32, bool)> = HashMap::new();
+            let mut now = 0;
+            for (op, n, port, dt) in ops {
+                match op {
+                    0 | 1 => {
+                        fdb.learn(station(n), port, now);
+                        match model.get_mut(&n) {
+                            Some(e) if e.2 => {}
+                            Some(e) => *e = (port, now, false),
+                            None => { model.insert(n, (port, now, false)); }
+                        }
+                    }
+                    2 => { now += dt; }
+                    3 => { fdb.set_static(station(n), port, now); model.insert(n, (port, now, true)); }
+                    _ => { fdb.flush_port(port); model.retain(|_, e| e.0 != port); }
+                }
+                let live = |e: &&(PortNo, u32, bool)| e.2 || now - e.1 < 30;
+                for n in 0..40 {
+                    prop_assert_eq!(fdb.lookup(station(n), now), model.get(&n).filter(live).map(|e| e.0));
+                }
+                let expected = model.values().filter(live).count();
+                prop_assert_eq!(fdb.entries(now).len(), expected);
+            }
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! Ports, forwarding tables, workers, capture: the way of a frame.
+
+pub mod bridge;
+pub mod capture;
+pub mod counters;
+pub mod fdb;
+pub mod memory;
+pub mod port;
+pub mod storm;
+pub mod switch;
+pub mod tap;
+mod wire;
+pub mod worker;
+
+pub use bridge::Bridge;
+pub use counters::{DropReason, PortStats};
+pub use port::{Port, PortConfig, Receive, Received, Transmit};
+pub use switch::{AddPortError, BridgeConfig, Switch, SwitchConfig};
+pub use worker::PortEvent;

@@ -1,0 +1,230 @@
+//! A port: where frames enter and leave a network.
+
+use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+
+use packet::{Frame, FrameError};
+use parking_lot::RwLock;
+
+use super::counters::{DropReason, PortCounters};
+use super::fdb::PortNo;
+use super::storm::StormControl;
+
+/// The way out of a port. Any worker may call it at any time.
+pub trait Transmit: Send + Sync {
+    /// Sends one frame, whole or cut as the other side needs it. The frame's bytes are the same
+    /// afterwards; `scratch` is the worker's second buffer.
+    ///
+    /// # Errors
+    /// The reason why the frame was dropped. Nothing here waits.
+    fn send(&self, worker: usize, frame: &mut Frame, scratch: &mut Frame) -> Result<(), DropReason>;
+
+    /// The name the interface has at this moment in its namespace.
+    fn interface(&self) -> Option<String> {
+        None
+    }
+}
+
+/// The way in: one queue of a port, owned by one worker.
+pub trait Receive: Send {
+    /// Readable when [`Receive::recv`] has something to say.
+    fn fd(&self) -> BorrowedFd<'_>;
+
+    /// Replaces the content of `frame` by the next frame, without waiting.
+    fn recv(&mut self, frame: &mut Frame) -> Received;
+}
+
+/// What a queue had to give.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Received {
+    /// A frame is in the buffer.
+    Frame,
+    /// Nothing now.
+    Empty,
+    /// Something that is no frame.
+    Bad(FrameError),
+    /// There will never be anything again: the namespace was deleted.
+    Gone,
+}
+
+/// What can be set of a port.
+#[derive(Clone, Debug)]
+pub struct PortConfig {
+    /// Who the port belongs to, as people say it: the container's name.
+    pub owner: String,
+    /// Interface name inside, until the kernel says otherwise.
+    pub interface: String,
+    /// Longest IP packet in bytes that goes out of the port in one wire frame.
+    pub mtu: u32,
+}
+
+/// One port of one network.
+pub struct Port {
+    uid: u64,
+    no: PortNo,
+    owner: RwLock<String>,
+    interface: String,
+    transmit: Box<dyn Transmit>,
+    counters: PortCounters,
+    mtu: AtomicU32,
+    admin_up: AtomicBool,
+    link_up: AtomicBool,
+    gone: AtomicBool,
+    hairpin: AtomicBool,
+    storm: StormControl,
+}
+
+impl Port {
+    pub(super) fn new(
+        uid: u64,
+        no: PortNo,
+        config: PortConfig,
+        transmit: Box<dyn Transmit>,
+        workers: usize,
+    ) -> Self {
+        Self {
+            uid,
+            no,
+            owner: RwLock::new(config.owner),
+            interface: config.interface,
+            transmit,
+            counters: PortCounters::new(workers),
+            mtu: AtomicU32::new(config.mtu),
+            admin_up: AtomicBool::new(true),
+            link_up: AtomicBool::new(true),
+            gone: AtomicBool::new(false),
+            hairpin: AtomicBool::new(false),
+            storm: StormControl::default(),
+        }
+    }
+
+    /// A number no other port of this switch has or had.
+    pub fn uid(&self) -> u64 {
+        self.uid
+    }
+
+    /// The number within the network, as `bridge fdb` shows it; given again after removal.
+    pub fn no(&self) -> PortNo {
+        self.no
+    }
+
+    /// `OWNER:INTERFACE`, following a rename of either.
+    pub fn name(&self) -> String {
+        let interface = self.transmit.interface();
+        format!("{}:{}", self.owner.read(), interface.as_deref().unwrap_or(&self.interface))
+    }
+
+    /// The container's name.
+    pub fn owner(&self) -> String {
+        self.owner.read().clone()
+    }
+
+    /// Follows a rename of the container.
+    pub fn set_owner(&self, owner: &str) {
+        owner.clone_into(&mut self.owner.write());
+    }
+
+    /// The interface's present name.
+    pub fn interface(&self) -> String {
+        self.transmit.interface().unwrap_or_else(|| self.interface.clone())
+    }
+
+    /// Frames, bytes and drops.
+    pub fn counters(&self) -> &PortCounters {
+        &self.counters
+    }
+
+    /// Longest IP packet in bytes.
+    pub fn mtu(&self) -> u32 {
+        self.mtu.load(Relaxed)
+    }
+
+    /// Sets [`Port::mtu`].
+    pub fn set_mtu(&self, mtu: u32) {
+        self.mtu.store(mtu, Relaxed);
+    }
+
+    /// Frames pass: the port was not set down and its interface takes frames.
+    pub fn is_up(&self) -> bool {
+        self.admin_up.load(Relaxed) && self.link_up.load(Relaxed) && !self.is_gone()
+    }
+
+    /// Sets the port up or down by hand.
+    pub fn set_admin_up(&self, up: bool) {
+        self.admin_up.store(up, Relaxed);
+    }
+
+    /// The port was not set down by hand.
+    pub fn admin_up(&self) -> bool {
+        self.admin_up.load(Relaxed)
+    }
+
+    /// The namespace behind the port no longer exists.
+    pub fn is_gone(&self) -> bool {
+        self.gone.load(Relaxed)
+    }
+
+    pub(super) fn set_gone(&self) {
+        self.gone.store(true, Relaxed);
+    }
+
+    /// Frames may go back out of the port they came in on.
+    pub fn hairpin(&self) -> bool {
+        self.hairpin.load(Relaxed)
+    }
+
+    /// Sets [`Port::hairpin`].
+    pub fn set_hairpin(&self, on: bool) {
+        self.hairpin.store(on, Relaxed);
+    }
+
+    /// Limits for what this port makes everybody receive.
+    pub fn storm(&self) -> &StormControl {
+        &self.storm
+    }
+
+    pub(super) fn note_received(&self, worker: usize, bytes: usize) {
+        // An interface that sends is up, whatever the last write said.
+        if !self.link_up.load(Relaxed) {
+            self.link_up.store(true, Relaxed);
+        }
+        self.counters.received(worker, bytes);
+    }
+
+    /// Sends, and keeps the books.
+    pub(super) fn transmit(
+        &self,
+        worker: usize,
+        frame: &mut Frame,
+        scratch: &mut Frame,
+    ) -> Result<(), DropReason> {
+        let result = self.check(frame).and_then(|()| self.transmit.send(worker, frame, scratch));
+        match result {
+            Ok(()) => {
+                if !self.link_up.load(Relaxed) {
+                    self.link_up.store(true, Relaxed);
+                }
+                self.counters.sent(worker, frame.len());
+            }
+            Err(reason) => {
+                // A TAP says that it is down only when written to; poll keeps silent.
+                if reason == DropReason::LinkDown {
+                    self.link_up.store(false, Relaxed);
+                }
+                self.counters.tx_dropped(worker, reason);
+            }
+        }
+        result
+    }
+
+    fn check(&self, frame: &Frame) -> Result<(), DropReason> {
+        if self.is_gone() {
+            return Err(DropReason::Gone);
+        }
+        if !self.admin_up.load(Relaxed) {
+            return Err(DropReason::AdminDown);
+        }
+        let longest = super::wire::longest_packet(frame).ok_or(DropReason::Malformed)?;
+        if longest > self.mtu.load(Relaxed) as usize { Err(DropReason::TooBig) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,200 @@
+//! The switch: workers, networks and their ports, as the control side handles them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use parking_lot::Mutex;
+
+use super::bridge::Bridge;
+use super::capture::CaptureHub;
+use super::fdb::{self, Fdb};
+use super::port::{Port, PortConfig, Receive, Transmit};
+use super::worker::{Command, EventSink, Handle, coarse_seconds};
+
+/// How the workers run.
+#[derive(Clone, Debug)]
+pub struct SwitchConfig {
+    /// Threads that carry frames.
+    pub workers: usize,
+    /// How long a worker asks again and again before it sleeps; zero sleeps at once.
+    pub busy_poll: Duration,
+}
+
+impl Default for SwitchConfig {
+    fn default() -> Self {
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { workers: cpus.min(4), busy_poll: Duration::ZERO }
+    }
+}
+
+/// What can be set of a network's switching.
+#[derive(Clone, Debug)]
+pub struct BridgeConfig {
+    /// The most stations the forwarding table takes.
+    pub fdb_limit: usize,
+    /// Seconds after which a silent station is forgotten.
+    pub ageing: u32,
+}
+
+impl Default for BridgeConfig {
+    fn default() -> Self {
+        Self { fdb_limit: fdb::DEFAULT_LIMIT, ageing: fdb::DEFAULT_AGEING }
+    }
+}
+
+/// Why a port could not be added.
+#[derive(Debug, thiserror::Error)]
+pub enum AddPortError {
+    /// Every number is taken.
+    #[error("the network has {} ports, the most there can be", fdb::MAX_PORTS - 1)]
+    Full,
+    /// epoll refused the queue.
+    #[error("the port's descriptor cannot be watched: {0}")]
+    Watch(Errno),
+    /// The switch is being shut down.
+    #[error("the switch is stopping")]
+    Stopping,
+}
+
+struct State {
+    workers: Vec<Handle>,
+    /// Queues each worker has: the next one goes to who has fewest.
+    load: Vec<usize>,
+    /// Which workers serve a port, by its uid.
+    placement: HashMap<u64, Vec<usize>>,
+}
+
+/// The dataplane. Dropping it stops the workers.
+pub struct Switch {
+    state: Mutex<State>,
+    workers: usize,
+    next_uid: AtomicU64,
+    capture: Arc<CaptureHub>,
+}
+
+impl Switch {
+    /// Starts the workers. `events` is called from them.
+    ///
+    /// # Errors
+    /// When the system refuses threads or descriptors.
+    pub fn new(config: &SwitchConfig, events: &EventSink) -> std::io::Result<Self> {
+        let count = config.workers.clamp(1, 64);
+        let capture = Arc::new(CaptureHub::default());
+        let workers = (0..count)
+            .map(|id| Handle::spawn(id, config.busy_poll, capture.clone(), events.clone()))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            state: Mutex::new(State { workers, load: vec![0; count], placement: HashMap::new() }),
+            workers: count,
+            next_uid: AtomicU64::new(1),
+            capture,
+        })
+    }
+
+    /// Worker threads.
+    pub fn workers(&self) -> usize {
+        self.workers
+    }
+
+    /// The captures.
+    pub fn capture(&self) -> &Arc<CaptureHub> {
+        &self.capture
+    }
+
+    /// The present second on the forwarding tables' clock.
+    pub fn now() -> u32 {
+        coarse_seconds()
+    }
+
+    fn uid(&self) -> u64 {
+        self.next_uid.fetch_add(1, Relaxed)
+    }
+
+    /// A new network without ports.
+    pub fn add_bridge(&self, config: &BridgeConfig) -> Arc<Bridge> {
+        Arc::new(Bridge::new(self.uid(), Fdb::new(config.fdb_limit, config.ageing)))
+    }
+
+    /// Adds a port; frames pass when this returns.
+    ///
+    /// # Errors
+    /// [`AddPortError`]; the network is as before then.
+    pub fn add_port(
+        &self,
+        bridge: &Arc<Bridge>,
+        config: PortConfig,
+        transmit: Box<dyn Transmit>,
+        queues: Vec<Box<dyn Receive>>,
+    ) -> Result<Arc<Port>, AddPortError> {
+        let mut state = self.state.lock();
+        let ports = bridge.ports();
+        let no = ports.free_no().ok_or(AddPortError::Full)?;
+        let port = Arc::new(Port::new(self.uid(), no, config, transmit, self.workers));
+        bridge.set_ports(ports.with(port.clone()));
+        for queue in queues {
+            if let Err(error) = state.place(bridge, &port, queue) {
+                state.remove(bridge, &port);
+                return Err(error);
+            }
+        }
+        Ok(port)
+    }
+
+    /// Removes a port. When this returns no worker has it any more, its stations are forgotten
+    /// and its number is free.
+    pub fn remove_port(&self, bridge: &Arc<Bridge>, port: &Arc<Port>) {
+        self.state.lock().remove(bridge, port);
+    }
+}
+
+impl State {
+    fn place(
+        &mut self,
+        bridge: &Arc<Bridge>,
+        port: &Arc<Port>,
+        queue: Box<dyn Receive>,
+    ) -> Result<(), AddPortError> {
+        let (worker, load) =
+            self.load.iter_mut().enumerate().min_by_key(|(_, load)| **load).ok_or(AddPortError::Stopping)?;
+        let (done, answer) = crossbeam_channel::bounded(1);
+        self.workers[worker].send(Command::Add { bridge: bridge.clone(), port: port.clone(), queue, done });
+        answer.recv().map_err(|_| AddPortError::Stopping)?.map_err(AddPortError::Watch)?;
+        *load += 1;
+        self.placement.entry(port.uid()).or_default().push(worker);
+        Ok(())
+    }
+
+    fn remove(&mut self, bridge: &Arc<Bridge>, port: &Arc<Port>) {
+        port.set_gone();
+        bridge.set_ports(bridge.ports().without(port.uid()));
+        // Every worker answers, not only those that read the port: after that none can still be
+        // in the middle of a batch with the old set of ports, so nothing learns its number again.
+        let answers: Vec<_> = self
+            .workers
+            .iter()
+            .map(|worker| {
+                let (done, answer) = crossbeam_channel::bounded(1);
+                worker.send(Command::Remove { port: port.uid(), done });
+                answer
+            })
+            .collect();
+        for answer in answers {
+            let _ = answer.recv();
+        }
+        for worker in self.placement.remove(&port.uid()).unwrap_or_default() {
+            self.load[worker] = self.load[worker].saturating_sub(1);
+        }
+        bridge.fdb().flush_port(port.no());
+    }
+}
+
+impl Drop for Switch {
+    fn drop(&mut self) {
+        for worker in &mut self.state.lock().workers {
+            worker.join();
+        }
+    }
+}

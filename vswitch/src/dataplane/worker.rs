@@ -1,0 +1,237 @@
+//! Workers: threads that carry each frame from the read to the write.
+
+use std::os::fd::AsFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender};
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::time::{ClockId, clock_gettime};
+use packet::{Frame, FrameError};
+
+use super::bridge::{Bridge, Context};
+use super::capture::CaptureHub;
+use super::counters::DropReason;
+use super::port::{Port, Receive, Received};
+
+/// Frames taken from one queue before the others have their turn.
+const BATCH: usize = 64;
+const EVENTS: usize = 64;
+const WAKE: u64 = u64::MAX;
+
+/// What happened in the dataplane that the control side must know.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PortEvent {
+    /// The namespace behind a port was deleted.
+    Gone {
+        /// [`Bridge::uid`].
+        bridge: u64,
+        /// [`Port::uid`].
+        port: u64,
+    },
+}
+
+/// Called by a worker with what happened; must not block.
+pub type EventSink = Arc<dyn Fn(PortEvent) + Send + Sync>;
+
+pub(super) enum Command {
+    Add { bridge: Arc<Bridge>, port: Arc<Port>, queue: Box<dyn Receive>, done: Sender<Result<(), Errno>> },
+    Remove { port: u64, done: Sender<()> },
+    Stop,
+}
+
+/// The control side's end of one worker.
+pub(super) struct Handle {
+    commands: Sender<Command>,
+    wake: Arc<EventFd>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Handle {
+    /// Starts worker number `id`.
+    pub(super) fn spawn(
+        id: usize,
+        busy_poll: Duration,
+        capture: Arc<CaptureHub>,
+        events: EventSink,
+    ) -> std::io::Result<Self> {
+        let (commands, inbox) = crossbeam_channel::unbounded();
+        let wake = Arc::new(EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?);
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        epoll.add(&*wake, EpollEvent::new(EpollFlags::EPOLLIN, WAKE))?;
+        let worker = Worker {
+            epoll,
+            inbox,
+            wake: wake.clone(),
+            busy_poll,
+            events,
+            queues: Vec::new(),
+            frame: Frame::new(),
+            ctx: Context { worker: id, now_ms: 0, now: 0, scratch: Frame::new(), capture },
+        };
+        let thread = std::thread::Builder::new().name(format!("worker-{id}")).spawn(move || worker.run())?;
+        Ok(Self { commands, wake, thread: Some(thread) })
+    }
+
+    pub(super) fn send(&self, command: Command) {
+        // Both fail only when the worker has ended, and then nobody waits for an answer: the
+        // command's own channel closes with it.
+        if self.commands.send(command).is_ok() {
+            let _ = self.wake.write(1);
+        }
+    }
+
+    pub(super) fn join(&mut self) {
+        self.send(Command::Stop);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Queue {
+    bridge: Arc<Bridge>,
+    port: Arc<Port>,
+    rx: Box<dyn Receive>,
+}
+
+struct Worker {
+    epoll: Epoll,
+    inbox: Receiver<Command>,
+    wake: Arc<EventFd>,
+    busy_poll: Duration,
+    events: EventSink,
+    queues: Vec<Option<Queue>>,
+    frame: Frame,
+    ctx: Context,
+}
+
+impl Worker {
+    fn run(mut self) {
+        let mut events = [EpollEvent::empty(); EVENTS];
+        loop {
+            let n = self.wait(&mut events);
+            self.ctx.now_ms = coarse_ms();
+            self.ctx.now = coarse_seconds();
+            for event in &events[..n] {
+                if event.data() == WAKE {
+                    if !self.obey() {
+                        return;
+                    }
+                } else {
+                    let slot = event.data() as usize;
+                    // No frame may end the switch. Should a defect panic, that one batch is lost.
+                    if catch_unwind(AssertUnwindSafe(|| self.drain(slot))).is_err() {
+                        self.frame.clear();
+                        self.ctx.scratch.clear();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits for events: a while by asking again and again if that was wished for, then asleep.
+    fn wait(&self, events: &mut [EpollEvent]) -> usize {
+        if !self.busy_poll.is_zero() {
+            let until = Instant::now() + self.busy_poll;
+            while Instant::now() < until {
+                match self.epoll.wait(events, EpollTimeout::ZERO) {
+                    Ok(0) | Err(_) => std::hint::spin_loop(),
+                    Ok(n) => return n,
+                }
+            }
+        }
+        // EINTR is the only error there is with arguments of our own.
+        self.epoll.wait(events, EpollTimeout::NONE).unwrap_or(0)
+    }
+
+    fn drain(&mut self, slot: usize) {
+        let Some(Some(queue)) = self.queues.get_mut(slot) else { return };
+        let ports = queue.bridge.port_guard();
+        for _ in 0..BATCH {
+            match queue.rx.recv(&mut self.frame) {
+                Received::Frame => {
+                    queue.bridge.ingress(&mut self.ctx, &ports, &queue.port, &mut self.frame);
+                }
+                Received::Empty => return,
+                Received::Bad(error) => {
+                    let reason = match error {
+                        FrameError::Truncated(_) => DropReason::Truncated,
+                        FrameError::Oversized(_) => DropReason::Oversized,
+                        FrameError::Offload(_) => DropReason::BadOffload,
+                    };
+                    queue.port.counters().rx_dropped(self.ctx.worker, reason);
+                }
+                Received::Gone => {
+                    let (bridge, port) = (queue.bridge.uid(), queue.port.clone());
+                    drop(ports);
+                    self.forget(slot);
+                    if !port.is_gone() {
+                        port.set_gone();
+                        (self.events)(PortEvent::Gone { bridge, port: port.uid() });
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    /// False when told to stop.
+    fn obey(&mut self) -> bool {
+        let _ = self.wake.read();
+        while let Ok(command) = self.inbox.try_recv() {
+            match command {
+                Command::Add { bridge, port, queue, done } => {
+                    let _ = done.send(self.add(Queue { bridge, port, rx: queue }));
+                }
+                Command::Remove { port, done } => {
+                    for slot in 0..self.queues.len() {
+                        if self.queues[slot].as_ref().is_some_and(|q| q.port.uid() == port) {
+                            self.forget(slot);
+                        }
+                    }
+                    let _ = done.send(());
+                }
+                Command::Stop => return false,
+            }
+        }
+        true
+    }
+
+    fn add(&mut self, queue: Queue) -> Result<(), Errno> {
+        let slot = self.queues.iter().position(Option::is_none).unwrap_or(self.queues.len());
+        self.epoll.add(queue.rx.fd(), EpollEvent::new(EpollFlags::EPOLLIN, slot as u64))?;
+        if slot == self.queues.len() {
+            self.queues.push(Some(queue));
+        } else {
+            self.queues[slot] = Some(queue);
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self, slot: usize) {
+        if let Some(queue) = self.queues.get_mut(slot).and_then(Option::take) {
+            // By hand: the descriptor's other copies would keep the registration alive.
+            let _ = self.epoll.delete(queue.rx.fd().as_fd());
+        }
+    }
+}
+
+fn coarse() -> (u64, u64) {
+    clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE)
+        .map_or((0, 0), |t| (t.tv_sec().unsigned_abs(), t.tv_nsec().unsigned_abs()))
+}
+
+fn coarse_ms() -> u32 {
+    let (s, ns) = coarse();
+    (s * 1000 + ns / 1_000_000) as u32
+}
+
+/// The clock of the forwarding tables, in seconds.
+pub(super) fn coarse_seconds() -> u32 {
+    coarse().0 as u32
+}
