@@ -1,2 +1,3 @@
 //! The `vswitch` command.
 
+pub mod format;
