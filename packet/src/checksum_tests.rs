@@ -69,6 +69,31 @@ fn padding_does_not_count() {
 }
 
 #[test]
+fn a_datagram_counts_by_its_own_length() {
+    // Two bytes of the packet lie behind the datagram (RFC 768 lets them).
+    let mut frame = partial_udp(b"hello!");
+    let bytes = frame.bytes_mut();
+    put(bytes, 38, 12u16.to_be_bytes());
+    put(bytes, 40, [0; 2]);
+    let pseudo = Sum::pseudo_ipv4([10, 0, 0, 1].into(), [10, 0, 0, 2].into(), 17, 12);
+    let checksum = (pseudo + Sum::of(&bytes[34..46])).udp_checksum();
+    put(bytes, 40, checksum.to_be_bytes());
+    assert_eq!(verified(&frame), Some(true));
+    put(frame.bytes_mut(), 38, 15u16.to_be_bytes());
+    assert_eq!(verified(&frame), Some(false));
+    put(frame.bytes_mut(), 40, [0; 2]);
+    assert_eq!(verified(&frame), Some(true), "no checksum is no wrong one");
+}
+
+#[test]
+fn a_field_behind_the_packet_is_summed_to_the_end_of_the_frame() {
+    let mut frame = partial_udp(b"hi");
+    frame.append(&[0, 0, 1, 2, 3, 4]).unwrap();
+    complete_at(frame.bytes_mut(), 44, 0).unwrap();
+    assert_eq!(Sum::of(&frame.bytes()[44..]).fold(), 0xffff);
+}
+
+#[test]
 fn a_zero_udp_checksum_is_sent_as_ones() {
     let mut frame = partial_udp(&[0, 0]);
     // Make the payload what is missing for a sum of all ones.

@@ -127,6 +127,16 @@ fn a_small_output_buffer_is_an_error() {
 }
 
 #[test]
+fn a_segment_whose_udp_checksum_is_zero_has_ones() {
+    // The last two bytes of payload take up what the rest sums to.
+    let mut sample = Sample { tcp: false, ..super_frame(100, 50) };
+    sample.payload[98..].fill(0);
+    let rest = u16_at(&cut(&frame_of(&sample)).unwrap()[1], 40);
+    sample.payload[98..].copy_from_slice(&rest.to_be_bytes());
+    assert_eq!(u16_at(&cut(&frame_of(&sample)).unwrap()[1], 40), 0xffff);
+}
+
+#[test]
 fn behind_a_routing_header_the_senders_sum_counts() {
     // The destination options of the sample become a routing header to another, final address.
     let sample = Sample { ipv6: true, extension: true, ..super_frame(20, 10) };

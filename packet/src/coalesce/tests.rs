@@ -44,6 +44,17 @@ fn datagram(i: u16, len: usize) -> Sample {
     Sample { tcp: false, id: i, payload: payload(len), ..Sample::default() }
 }
 
+/// The sample with the byte at `at` changed, and its checksums right for all anyone can tell.
+fn changed(sample: &Sample, at: usize) -> Frame {
+    let mut frame = frame_of(sample);
+    frame.bytes_mut()[at] ^= 1;
+    if !sample.ipv6 {
+        checksum::fill_ipv4(frame.bytes_mut(), 14);
+    }
+    frame.set_offload(Offload { checksum: Checksum::Verified, gso: None });
+    frame
+}
+
 #[test]
 fn consecutive_segments_become_one() {
     let out = run(&mut Coalescer::new(1), (0..4).map(|i| frame_of(&nth(i))));
@@ -130,12 +141,81 @@ fn ids_count_up_or_stand_still_under_df() {
 fn headers_that_differ_are_not_joined() {
     // TTL, type of service, acknowledgment, window, time stamp, urgent pointer, reserved bits.
     for at in [22, 15, 34 + 11, 34 + 15, 34 + 31, 34 + 19, 34 + 12] {
-        let mut second = frame_of(&nth(1));
-        second.bytes_mut()[at] ^= 1;
-        checksum::fill_ipv4(second.bytes_mut(), 14);
-        second.set_offload(Offload { checksum: Checksum::Verified, gso: None });
-        assert_eq!(sizes([frame_of(&nth(0)), second]), [(100, 0); 2], "byte {at}");
+        let out = sizes([frame_of(&nth(0)), changed(&nth(1), at)]);
+        assert_eq!(out, [(100, 0); 2], "byte {at}");
     }
+    // Flow label, traffic class, hop limit, extension header, transport behind it.
+    for at in [14 + 3, 14 + 1, 14 + 7, 54 + 7, 62 + 11] {
+        let v6 = |i| Sample { ipv6: true, extension: true, ..nth(i) };
+        let out = sizes([frame_of(&v6(0)), changed(&v6(1), at)]);
+        assert_eq!(out, [(100, 0); 2], "byte {at}");
+    }
+}
+
+#[test]
+fn unfit_frames_keep_their_place() {
+    let mut padded = frame_of(&nth(1));
+    padded.append(&[0]).unwrap();
+    let whole = frame_of(&Sample { gso: Some(50), ..nth(1) });
+    let mut elsewhere = frame_of(&nth(1));
+    let partial = Checksum::Partial { start: 30, offset: 16 };
+    elsewhere.set_offload(Offload { checksum: partial, gso: None });
+    let mut truncated = frame_of(&nth(1));
+    truncated.bytes_mut()[16] = 255;
+    for unfit in [padded, whole, elsewhere, truncated] {
+        let (bytes, offload) = (unfit.bytes().to_vec(), unfit.offload());
+        let out = run(&mut Coalescer::new(2), [frame_of(&nth(0)), unfit, frame_of(&nth(1))]);
+        assert_eq!((out.len(), &out[1]), (3, &(bytes, offload)));
+    }
+}
+
+#[test]
+fn a_partial_checksum_need_not_be_verified() {
+    let frames = [0, 1].map(|i| {
+        let mut frame = frame_of(&Sample { gso: Some(1), ..nth(i) });
+        frame.set_offload(Offload { gso: None, ..frame.offload() });
+        frame
+    });
+    assert_eq!(sizes(frames), [(200, 100)]);
+}
+
+#[test]
+fn ipv4_options_are_not_joined() {
+    // The sample's TCP header moved back by four bytes of No Operation.
+    let frames = [0, 1].map(|i| {
+        let mut bytes = frame_of(&nth(i)).bytes().to_vec();
+        bytes.splice(34..34, [1; 4]);
+        bytes[14] = 0x46;
+        bytes[17] += 4;
+        checksum::fill_ipv4(&mut bytes, 14);
+        let mut frame = Frame::new();
+        frame.copy_from(&bytes, Offload { checksum: Checksum::Verified, gso: None }).unwrap();
+        frame
+    });
+    assert_eq!(sizes(frames), [(100, 0); 2]);
+}
+
+#[test]
+fn packets_on_a_source_route_are_not_joined() {
+    let routed = |i| {
+        let mut frame = frame_of(&Sample { ipv6: true, extension: true, ..nth(i) });
+        frame.bytes_mut()[14 + 6] = ipproto::ROUTING;
+        frame.bytes_mut()[54 + 3] = 1;
+        frame.set_offload(Offload { checksum: Checksum::Verified, gso: None });
+        frame
+    };
+    assert_eq!(sizes([routed(0), routed(1)]), [(100, 0); 2]);
+}
+
+#[test]
+fn a_datagram_shorter_than_its_packet_is_not_joined() {
+    let frames = [0, 1].map(|i| {
+        let mut frame = frame_of(&datagram(i, 50));
+        frame.bytes_mut()[39] -= 1;
+        frame.set_offload(Offload { checksum: Checksum::Verified, gso: None });
+        frame
+    });
+    assert_eq!(sizes(frames), [(50, 0); 2]);
 }
 
 #[test]
@@ -152,19 +232,36 @@ fn wrong_checksums_pass_untouched() {
 
 #[test]
 fn other_stations_are_other_flows() {
-    let mut other = frame_of(&nth(1));
-    other.bytes_mut()[0] ^= 4;
-    let tagged = Sample { tags: 1, ..nth(1) };
-    assert_eq!(sizes([frame_of(&nth(0)), other, frame_of(&tagged), frame_of(&nth(1))])[0], (200, 100));
+    let mut station = frame_of(&nth(1));
+    station.bytes_mut()[0] ^= 4;
+    let tagged = frame_of(&Sample { tags: 1, ..nth(1) });
+    let address = changed(&nth(1), 29);
+    let others = [station, tagged, address];
+    let bytes: Vec<_> = others.iter().map(|f| f.bytes().to_vec()).collect();
+    let [station, tagged, address] = others;
+    let out = run(&mut Coalescer::new(4), [frame_of(&nth(0)), station, tagged, address, frame_of(&nth(1))]);
+    let held: Vec<_> = out.iter().skip(1).map(|(bytes, _)| bytes.clone()).collect();
+    assert!(out[0].1.gso.is_some());
+    assert_eq!(held, bytes);
 }
 
 #[test]
 fn a_packet_never_exceeds_its_length_field() {
-    let n =
-        |i: u16| Sample { sequence: 1448 * u32::from(i), id: i, payload: payload(1448), ..Sample::default() };
-    for ipv6 in [false, true] {
-        let out = sizes((0..50).map(|i| frame_of(&Sample { ipv6, ..n(i) })));
-        assert_eq!(out, [(45 * 1448, 1448), (5 * 1448, 1448)]);
+    for (ipv6, headers) in [(false, 52), (true, 72)] {
+        let n = |i: u16, len| Sample {
+            ipv6,
+            sequence: 1000 * u32::from(i),
+            id: i,
+            payload: payload(len),
+            ..Sample::default()
+        };
+        let room = MAX_PACKET - headers - 65_000;
+        for (len, out) in
+            [(room, vec![(65_000 + room, 1000)]), (room + 1, vec![(65_000, 1000), (room + 1, 0)])]
+        {
+            let frames = (0..65).map(|i| n(i, 1000)).chain([n(65, len)]);
+            assert_eq!(sizes(frames.map(|s| frame_of(&s))), out);
+        }
     }
 }
 

@@ -120,6 +120,19 @@ fn lengths_beyond_the_bytes_are_refused() {
 }
 
 #[test]
+fn a_transport_header_beyond_the_packet_is_not_found() {
+    // The frame has the bytes, but as padding.
+    let mut frame = ipv6_tcp(ipproto::TCP, &[], &[]);
+    frame.extend([0; 8]);
+    let found = |frame: &[u8]| Headers::parse(frame).unwrap().ip.unwrap().payload;
+    assert_eq!(found(&frame), Some(74));
+    frame[54 + 12] = 0x60;
+    assert_eq!(found(&frame), None);
+    frame[54 + 12] = 0x40;
+    assert_eq!(found(&frame), None);
+}
+
+#[test]
 fn tcp_options_are_read_up_to_the_first_bad_one() {
     let mut tcp = vec![0u8; 32];
     let mut packet = TcpPacket::new_written(&mut tcp).unwrap();
