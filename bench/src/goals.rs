@@ -39,10 +39,10 @@ const COMPARISONS: &[Comparison] = &[
     ("tcp", "cubic, 4 streams", "throughput", "bridge", 0.7, true),
     ("tcp", "bbr, 1 stream", "throughput", "bridge", 1.0, true),
     ("tcp", "bbr, 4 streams", "throughput", "bridge", 0.9, true),
-    ("tcp", "cubic, 1 stream", "throughput", "relay", 1.0, true),
-    ("tcp", "cubic, 4 streams", "throughput", "relay", 1.0, true),
-    ("tcp", "bbr, 1 stream", "throughput", "relay", 1.0, true),
-    ("tcp", "bbr, 4 streams", "throughput", "relay", 1.0, true),
+    ("tcp", "cubic, 1 stream", "throughput", "relay", 0.95, true),
+    ("tcp", "cubic, 4 streams", "throughput", "relay", 0.95, true),
+    ("tcp", "bbr, 1 stream", "throughput", "relay", 0.95, true),
+    ("tcp", "bbr, 4 streams", "throughput", "relay", 0.95, true),
     ("tcp", "cubic, 1 stream", "throughput", "ovs", 10.0, true),
     ("tcp", "bbr, 1 stream", "throughput", "ovs", 10.0, true),
     ("tcp", "cubic, 1 stream", "throughput", "vde", 20.0, true),
@@ -55,6 +55,7 @@ const COMPARISONS: &[Comparison] = &[
 
 /// A bound on one of this switch's own figures: suite, case, figure, the most wanted.
 const BOUNDS: &[(&str, &str, &str, f64)] = &[
+    ("pps", "8,000 addresses", "CPU to 2 addresses", 1.1),
     ("scale", "2 ports", "resident", 20.0),
     ("scale", "2 ports", "idle CPU", 0.1),
     ("scale", "500 ports", "idle CPU", 0.1),
@@ -69,12 +70,6 @@ pub(crate) fn all(results: &Results) -> Vec<Goal> {
                 let what = format!("{switch} to {peer}, {suite}, {case}, {figure}");
                 goals.push(Goal { what, reached, wanted, at_least });
             }
-        }
-        if let Some(reached) =
-            results.between(("pps", "switch CPU"), &switch, "8,000 addresses", "2 addresses")
-        {
-            let what = format!("{switch}, CPU a frame with 8,000 learned addresses to that with 2");
-            goals.push(Goal { what, reached, wanted: 1.1, at_least: false });
         }
         for &(suite, case, figure, wanted) in BOUNDS {
             if let Some(reached) = results.spread((suite, case, figure), &switch) {

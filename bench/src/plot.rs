@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::report::{Results, Row, number};
+use crate::report::{BASE, Results, Row, number};
 
 const WIDTH: f64 = 760.0;
 const LEFT: f64 = 110.0;
@@ -11,7 +11,10 @@ const TOP: f64 = 48.0;
 const BAR: f64 = 18.0;
 const GAP: f64 = 5.0;
 const CASE: f64 = 30.0;
-const BOTTOM: f64 = 34.0;
+/// Pixels between lines of the note.
+const LINE: f64 = 14.0;
+/// Characters in a line of the note.
+const NOTE: usize = 110;
 
 /// Colours follow the reader's scheme; this switch stands out from its peers.
 const STYLE: &str = "
@@ -51,22 +54,21 @@ pub(crate) fn svg(results: &Results, suite: &str) -> String {
         }
         y += GAP;
     }
-    let height = y + BOTTOM;
     let title = escape(&format!("{suite}: {name}, {unit}"));
     let note = escape(&format!("{} Bars: medians; lines: smallest to largest.", results.circumstances()));
-    // The note is longer than the plot is wide, so it goes over two lines.
-    let (first, second) = halves(&note);
+    let lines = wrapped(&note, NOTE);
+    let height = y + LINE * f64::from(u32::try_from(lines.len()).unwrap_or(0)) + 10.0;
+    for line in lines {
+        y += LINE;
+        let _ = writeln!(body, r#"<text class="note" x="10" y="{y:.0}">{line}</text>"#);
+    }
     format!(
         r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH:.0} {height:.0}" role="img" aria-label="{title}">
 <style>{STYLE}
 </style>
 <text class="title" x="10" y="26">{title}</text>
-{body}<text class="note" x="10" y="{:.0}">{first}</text>
-<text class="note" x="10" y="{:.0}">{second}</text>
-</svg>
-"#,
-        height - 22.0,
-        height - 8.0,
+{body}</svg>
+"#
     )
 }
 
@@ -77,7 +79,7 @@ fn bar(row: &Row<'_>, y: f64, scale: f64) -> String {
     let (middle, baseline) = (y + BAR / 2.0, y + BAR - 5.0);
     let mut label = format!("{} {unit}", number(spread.median));
     if let Some(ratio) = row.ratio {
-        let _ = write!(label, ", {} x", number(ratio.median));
+        let _ = write!(label, ", {} x {BASE}", number(ratio.median));
     }
     format!(
         r#"<text x="{:.0}" y="{baseline:.0}" text-anchor="end">{}</text>
@@ -95,11 +97,19 @@ fn bar(row: &Row<'_>, y: f64, scale: f64) -> String {
     )
 }
 
-/// Splits a text at the space nearest its middle.
-fn halves(text: &str) -> (&str, &str) {
-    let middle = text.len() / 2;
-    let nearest = text.match_indices(' ').map(|(at, _)| at).min_by_key(|at| at.abs_diff(middle));
-    nearest.map_or((text, ""), |at| (&text[..at], &text[at + 1..]))
+/// Breaks a text between words into lines of at most `width` characters.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 fn escape(text: &str) -> String {
@@ -115,15 +125,15 @@ mod tests {
     fn every_peer_has_a_bar_and_its_label() {
         let svg = svg(&sample(&[("bridge", &[10.0, 20.0]), ("vswitch", &[5.0, 10.0])]), "tcp");
         assert_eq!(svg.matches("<rect").count(), 2);
-        assert!(svg.contains("7.50 Gb/s, 0.50 x"), "{svg}");
+        assert!(svg.contains("7.50 Gb/s, 0.50 x bridge"), "{svg}");
         assert!(svg.contains(r#"class="own""#));
         assert!(svg.contains("tcp: throughput, Gb/s"));
     }
 
     #[test]
-    fn text_is_escaped_and_split_between_words() {
+    fn text_is_escaped_and_broken_between_words() {
         assert_eq!(escape(r#"a<b & "c""#), "a&lt;b &amp; &quot;c&quot;");
-        assert_eq!(halves("one two three"), ("one two", "three"));
-        assert_eq!(halves("one"), ("one", ""));
+        assert_eq!(wrapped("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrapped("seventeen", 3), ["seventeen"]);
     }
 }

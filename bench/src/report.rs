@@ -10,7 +10,7 @@ use crate::options::Options;
 use crate::stats::{Spread, ratios};
 
 /// The peer that ratios are to, where it was measured.
-const BASE: &str = "bridge";
+pub(crate) const BASE: &str = "bridge";
 
 /// One figure of one measurement.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -211,17 +211,6 @@ impl Results {
         let values: Vec<f64> =
             self.values(suite, case, peer, name).into_iter().map(|(_, value)| value).collect();
         Spread::of(&values)
-    }
-
-    /// The ratios of a peer's figure (suite, name) in one case to that in another, round by round.
-    pub(crate) fn between(
-        &self,
-        (suite, name): (&str, &str),
-        peer: &str,
-        of: &str,
-        to: &str,
-    ) -> Option<Spread> {
-        Spread::of(&ratios(&self.values(suite, of, peer, name), &self.values(suite, to, peer, name)))
     }
 
     /// Everything as JSON.

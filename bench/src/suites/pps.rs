@@ -13,6 +13,7 @@ use super::{End, Pair, PairSuite};
 use crate::error::{Doing as _, Error, Result};
 use crate::options::Options;
 use crate::report::Figure;
+use crate::stats::Spread;
 use crate::sys::{FrameSender, PacketSocket};
 use crate::usage;
 
@@ -46,6 +47,9 @@ const PRECISION: f64 = 0.02;
 /// Trials at one rate of which one must succeed.
 const TRIALS: usize = 3;
 
+/// Floods of which the median counts.
+const FLOODS: usize = 5;
+
 /// Frames a second at which addresses are made known.
 const TEACHING: f64 = 50_000.0;
 
@@ -68,32 +72,45 @@ impl PairSuite for Pps {
 
     fn measure(&self, case: usize, pair: &Pair, options: &Options) -> Result<Vec<Figure>> {
         let each_side = CASES[case].each_side;
-        let mut generator = Generator::open(&pair.a, &pair.b, each_side)?;
+        let trial = Duration::from_secs_f64(f64::from(options.seconds()) / 10.0);
+        // The cost with few addresses, taken right before the many are made known.
+        let few = if each_side > 1 { Some(Generator::open(pair, 1)?.flood(pair, trial)?) } else { None };
+        let mut generator = Generator::open(pair, each_side)?;
         let learned = pair.switch.learned()?;
         if let Some(learned) = learned.filter(|learned| *learned < usize::from(each_side) * 2) {
-            return Err(Error::sentence(format!(
-                "the switch learned only {learned} of {} addresses",
-                each_side * 2
-            )));
+            let wanted = each_side * 2;
+            return Err(Error::sentence(format!("the switch has learned {learned} of {wanted} addresses")));
         }
-        let trial = Duration::from_secs_f64(f64::from(options.seconds()) / 10.0);
-        let processes = pair.switch.processes();
-
-        let before = usage::cpu(&processes)?;
-        let flood = generator.trial(f64::INFINITY, trial * 4)?;
-        let used = usage::cpu(&processes)?.since(before);
-        if flood.arrived == 0.0 {
-            return Err(Error::sentence("not one frame arrived"));
-        }
-        let carried = generator.search(&flood, trial)?;
-        Ok(vec![
+        let many = generator.flood(pair, trial)?;
+        let carried = generator.search(&many, trial)?;
+        let mut figures = vec![
             Figure::new("without loss", "kframes/s", carried / 1e3),
-            Figure::new("flooded", "kframes/s", flood.arrived / flood.seconds / 1e3),
-            Figure::new("offered", "kframes/s", flood.offered / flood.seconds / 1e3),
-            Figure::new("switch CPU", "ns/frame", used.switch / flood.arrived * 1e9),
-            Figure::new("machine CPU", "ns/frame", used.machine / flood.arrived * 1e9),
-        ])
+            Figure::new("flooded", "kframes/s", many.arrived / 1e3),
+            Figure::new("offered", "kframes/s", many.offered / 1e3),
+            Figure::new("switch CPU", "ns/frame", many.switch * 1e9),
+            Figure::new("machine CPU", "ns/frame", many.machine * 1e9),
+        ];
+        if let Some(few) = few.filter(|few| few.switch > 0.0) {
+            figures.push(Figure::new(COST, "x", many.switch / few.switch));
+        }
+        Ok(figures)
     }
+}
+
+/// The figure that says what many addresses cost: CPU time a frame, as a multiple of that with two.
+const COST: &str = "CPU to 2 addresses";
+
+/// What a path did with more frames than it can carry. All of it is the median of some floods.
+#[derive(Debug, Clone, Copy)]
+struct Flood {
+    /// Frames offered a second.
+    offered: f64,
+    /// Frames that arrived a second.
+    arrived: f64,
+    /// CPU seconds of the switch's processes for each that arrived.
+    switch: f64,
+    /// CPU seconds of the machine for each that arrived.
+    machine: f64,
 }
 
 /// What a trial showed.
@@ -121,33 +138,35 @@ struct Generator {
 
 impl Generator {
     /// Opens both ends and makes `each_side` addresses on either side known to the switch.
-    fn open(a: &End, b: &End, each_side: u16) -> Result<Self> {
+    fn open(pair: &Pair, each_side: u16) -> Result<Self> {
+        let a = Side { end: &pair.a, letter: b'a' };
+        let b = Side { end: &pair.b, letter: b'b' };
         let what = || "open packet sockets".to_owned();
-        let send = |end: &End| {
-            let socket = PacketSocket::open(end.eth0.index, None)?;
+        let send = |side: Side<'_>| {
+            let socket = PacketSocket::open(side.end.eth0.index, None)?;
             socket.bypass_queueing()?;
             Ok::<_, std::io::Error>(socket)
         };
-        let count = |end: &End| {
-            let socket = PacketSocket::open(end.eth0.index, Some(PROTOCOL))?;
+        let count = |side: Side<'_>| {
+            let socket = PacketSocket::open(side.end.eth0.index, Some(PROTOCOL))?;
             socket.keep_nothing()?;
             Ok::<_, std::io::Error>(socket)
         };
-        let frames = |from: &End, to: &End| {
+        let frames = |from: Side<'_>, to: Side<'_>| {
             // Many frames a turn even where there are few addresses, so that a system call sends a whole batch.
             let turn = usize::from(each_side).next_multiple_of(BATCH);
             let index = |turn: usize| u16::try_from(turn % usize::from(each_side)).unwrap_or(0);
             (0..turn)
-                .map(|turn| frame(station(from, index(turn)), station(to, index(turn))))
+                .map(|turn| frame(from.station(index(turn)), to.station(index(turn))))
                 .collect::<Vec<_>>()
         };
         let mut back = Self {
-            sender: FrameSender::new(b.netns.within(|| send(b).doing(what))?, frames(b, a)),
-            counter: a.netns.within(|| count(a).doing(what))?,
+            sender: FrameSender::new(b.end.netns.within(|| send(b).doing(what))?, frames(b, a)),
+            counter: a.end.netns.within(|| count(a).doing(what))?,
         };
         let mut forth = Self {
-            sender: FrameSender::new(a.netns.within(|| send(a).doing(what))?, frames(a, b)),
-            counter: b.netns.within(|| count(b).doing(what))?,
+            sender: FrameSender::new(a.end.netns.within(|| send(a).doing(what))?, frames(a, b)),
+            counter: b.end.netns.within(|| count(b).doing(what))?,
         };
         let lesson =
             Duration::from_secs_f64(f64::from(each_side) * 2.5 / TEACHING).max(Duration::from_millis(20));
@@ -182,6 +201,27 @@ impl Generator {
         Ok(Trial { offered: float(offered), arrived: float(arrived), seconds: elapsed.as_secs_f64() })
     }
 
+    /// Offers as many frames as can be, a few times.
+    fn flood(&mut self, pair: &Pair, duration: Duration) -> Result<Flood> {
+        let processes = pair.switch.processes();
+        let (mut offered, mut arrived, mut switch, mut machine) = (vec![], vec![], vec![], vec![]);
+        for _ in 0..FLOODS {
+            let before = usage::cpu(&processes)?;
+            let trial = self.trial(f64::INFINITY, duration)?;
+            let used = usage::cpu(&processes)?.since(before);
+            if trial.arrived == 0.0 {
+                return Err(Error::sentence("not one frame arrived"));
+            }
+            offered.push(trial.offered / trial.seconds);
+            arrived.push(trial.arrived / trial.seconds);
+            switch.push(used.switch / trial.arrived);
+            machine.push(used.machine / trial.arrived);
+        }
+        let [offered, arrived, switch, machine] = [offered, arrived, switch, machine]
+            .map(|values| Spread::of(&values).map_or(0.0, |spread| spread.median));
+        Ok(Flood { offered, arrived, switch, machine })
+    }
+
     /// Waits until all have arrived or nothing comes any more; gives back how many arrived.
     fn drain(&self, offered: u64) -> std::io::Result<u64> {
         let mut arrived = self.counter.arrived()?;
@@ -198,12 +238,12 @@ impl Generator {
     }
 
     /// Searches the highest rate that is carried, in frames a second; 0 when none is.
-    fn search(&mut self, flood: &Trial, duration: Duration) -> Result<f64> {
-        if flood.passes() {
-            return Ok(flood.arrived / flood.seconds);
+    fn search(&mut self, flood: &Flood, duration: Duration) -> Result<f64> {
+        if flood.arrived >= flood.offered * (1.0 - LOSS) {
+            return Ok(flood.arrived);
         }
         // A little above what arrives of a flood, because a switch that is not flooded may carry more.
-        let top = flood.offered.min(flood.arrived * 1.25) / flood.seconds;
+        let top = flood.offered.min(flood.arrived * 1.25);
         let (mut low, mut high, mut best) = (0.0, top, 0.0);
         while high - low > top * PRECISION {
             let rate = f64::midpoint(low, high);
@@ -244,14 +284,24 @@ fn float(frames: u64) -> f64 {
     frames as f64
 }
 
-/// The address of one of a side's stations; number 0 is eth0 itself.
-fn station(end: &End, number: u16) -> [u8; 6] {
-    if number == 0 {
-        return end.eth0.mac;
+/// A side: where frames come from or go to.
+#[derive(Clone, Copy)]
+struct Side<'a> {
+    end: &'a End,
+    /// Tells the two sides' addresses apart.
+    letter: u8,
+}
+
+impl Side<'_> {
+    /// The address of one of the side's stations; number 0 is eth0 itself.
+    fn station(self, number: u16) -> [u8; 6] {
+        if number == 0 {
+            return self.end.eth0.mac;
+        }
+        let [high, low] = number.to_be_bytes();
+        // The first byte marks an address as locally administered.
+        [0x06, 0xbe, 0x9c, self.letter, high, low]
     }
-    let [high, low] = number.to_be_bytes();
-    // Locally administered; the last byte of eth0's own address tells the sides apart.
-    [0x06, 0xbe, 0x9c, end.eth0.mac[5], high, low]
 }
 
 /// A frame of zeroes between two stations.
