@@ -16,7 +16,8 @@ pub struct Section<'a> {
 pub struct Interface<'a> {
     /// The link type; [`super::LINKTYPE_ETHERNET`] for every port of a switch.
     pub link_type: u16,
-    /// Most bytes kept of a packet; 0 is no limit.
+    /// Most bytes kept of a packet; 0 is no limit. libpcap reads a section only if all its
+    /// interfaces have the same.
     pub snaplen: u32,
     /// `if_name`.
     pub name: Option<&'a str>,

@@ -6,6 +6,8 @@
 mod block;
 mod options;
 mod read;
+#[cfg(test)]
+mod tests;
 mod write;
 
 pub use block::{Block, Direction, Interface, Packet, Section, Statistics};
