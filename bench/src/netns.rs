@@ -1,8 +1,8 @@
 //! Network namespaces: made, entered, asked for their eth0, removed.
 
 use std::fmt;
-use std::fs::File;
-use std::io::Write as _;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write as _};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -13,7 +13,11 @@ use serde_json::Value;
 use crate::error::{Doing, Error, Result};
 use crate::process::{command, confine, output};
 
-/// A named network namespace with its loopback up, removed when dropped.
+/// Without IPv6 a namespace says nothing by itself: no router solicitations, no multicast reports. What is measured of
+/// an idle switch is then the switch.
+const NO_IPV6: &str = "/proc/sys/net/ipv6/conf/default/disable_ipv6";
+
+/// A named network namespace with its loopback up and without IPv6, removed when dropped.
 #[derive(Debug)]
 pub(crate) struct Netns {
     name: String,
@@ -35,6 +39,11 @@ impl Netns {
         let file = File::open(&path).doing(|| format!("open {}", path.display()))?;
         let netns = Self { name: name.to_owned(), path, file };
         netns.ip("link set lo up\n")?;
+        netns.within(|| match fs::write(NO_IPV6, "1") {
+            // A kernel without IPv6 has no such file.
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            done => done.doing(|| format!("write to {NO_IPV6}")),
+        })?;
         Ok(netns)
     }
 
