@@ -3,8 +3,12 @@
 use std::{error::Error, fs, path::Path};
 
 use packet::{
-    Frame,
+    Frame, Offload,
     fuzzing::sample::{Sample, payload},
+    pcapng::{
+        Direction, Interface, Packet, Section, Statistics, write_interface, write_packet, write_section,
+        write_statistics,
+    },
     segment,
     wire::tcp::flags::{ACK, CWR, FIN, PSH, SYN},
 };
@@ -19,10 +23,19 @@ fn main() -> Result<(), Box<dyn Error>> {
         let (frame, offload) = sample.build()?;
         write("views", name, &frame)?;
         write("vnet_segment", name, &[&offload.to_bytes()[..], &frame].concat())?;
+        write("describe", name, &[&offload.to_bytes()[..], &frame].concat())?;
         write("coalesce", name, &records(&[sample])?)?;
     }
     for (name, bytes) in others() {
         write("views", name, &bytes)?;
+        write("describe", name, &[&Offload::NONE.to_bytes()[..], &bytes].concat())?;
+    }
+    let (syn, _) = Sample { flags: SYN, ..Sample::default() }.build()?;
+    for (name, filter) in FILTERS {
+        write("filter", name, &[filter.as_bytes(), b"\n", &syn].concat())?;
+    }
+    for (name, capture) in captures(&syn) {
+        write("pcapng", name, &[&[16], &capture[..]].concat())?;
     }
     let flow = |port| Sample { port, gso: Some(24), payload: payload(60), ..Sample::default() };
     write("coalesce", "two-flows", &records(&[flow(1), flow(2), flow(1)])?)?;
@@ -30,6 +43,57 @@ fn main() -> Result<(), Box<dyn Error>> {
     let syn = Sample { flags: SYN, gso: None, payload: Vec::new(), ..flow(1) };
     write("coalesce", "a-connection", &records(&[syn, flow(1), fin])?)?;
     Ok(())
+}
+
+/// One filter of each part of the syntax.
+const FILTERS: [(&str, &str); 12] = [
+    ("host", "src or dst host 10.0.0.1 or not 10.0.0.2 and ip6 host fe80::1"),
+    ("net", "net 10 or net 10.0.0.0/8 or dst net 10.0.0.0 mask 255.0.0.0 or net 2001:db8::/32"),
+    ("port", "tcp port (80 or http) or udp portrange 1000-2000 and src and dst port domain"),
+    ("ether", "ether src 02:42:ac:11:00:02 or ether proto \\arp or ether proto 0x42 or ether multicast"),
+    ("proto", "ip proto tcp or ip6 proto 58 or proto 17 or isis proto 18"),
+    ("vlan", "vlan 5 and (ip or vlan and mpls 3 and tcp)"),
+    ("lengths", "less 60 or greater 100 and len - 14 <= 0x40"),
+    ("flags", "tcp[tcpflags] & (tcp-syn|tcp-fin) != 0 and not icmp[icmptype] = icmp-echo"),
+    ("computed", "tcp[((tcp[12:1] & 0xf0) >> 2):4] = 0x47455420 || -ip[8] % (ip[1] / 2) ^ 3 << ip[0] < 1"),
+    ("nested", "not (!(not ((tcp and (udp or (arp))))))"),
+    ("unfinished", "tcp port (80 or "),
+    ("not-a-word", "host \u{e4}"),
+];
+
+/// Captures of one packet, whole and spoiled.
+fn captures(frame: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
+    let mut whole = Vec::new();
+    write_section(&mut whole, &Section { hardware: Some("a"), os: Some("b"), application: Some("c") });
+    write_interface(&mut whole, &Interface { filter: Some("tcp"), ..Interface::ethernet("port1") });
+    let packet = Packet {
+        interface: 0,
+        timestamp: 1_700_000_000_000_000_000,
+        data: frame,
+        original_len: 1514,
+        direction: Direction::Outbound,
+        comment: Some("dropped: full"),
+    };
+    write_packet(&mut whole, &packet);
+    write_statistics(
+        &mut whole,
+        &Statistics { received: Some(1), dropped: Some(2), ..Statistics::default() },
+    );
+    let spoiled = |at: usize, bytes: &[u8]| {
+        let mut capture = whole.clone();
+        capture.splice(at..at + bytes.len(), bytes.iter().copied());
+        capture
+    };
+    let section = usize::from(whole[4]);
+    let packet = section + usize::from(whole[section + 4]);
+    vec![
+        ("whole", whole.clone()),
+        ("cut", whole[..packet + 30].to_vec()),
+        ("long-block", spoiled(packet + 4, &[0xfc, 0xff, 0xff, 0x00])),
+        ("long-packet", spoiled(packet + 20, &[0xff; 4])),
+        ("other-interface", spoiled(packet + 8, &[1])),
+        ("other-byte-order", spoiled(8, &[0x1a, 0x2b, 0x3c, 0x4d])),
+    ]
 }
 
 /// Super-frames of every kind, of three segments each.

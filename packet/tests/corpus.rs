@@ -30,3 +30,18 @@ fn segmentation_holds_on_its_corpus() {
 fn coalescing_holds_on_its_corpus() {
     replay("coalesce", packet::fuzzing::coalesce);
 }
+
+#[test]
+fn captures_hold_on_their_corpus() {
+    replay("pcapng", packet::fuzzing::pcapng);
+}
+
+#[test]
+fn filters_hold_on_their_corpus() {
+    replay("filter", packet::fuzzing::filter);
+}
+
+#[test]
+fn descriptions_hold_on_their_corpus() {
+    replay("describe", packet::fuzzing::describe);
+}

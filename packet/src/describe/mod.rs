@@ -10,8 +10,8 @@ use std::net::Ipv4Addr;
 
 use etherparse::err::packet::SliceError;
 use etherparse::{
-    ArpHardwareId, ArpOperation, ArpPacketSlice, EtherType, Ipv6ExtensionSlice, LaxIpPayloadSlice,
-    LaxLinkExtSlice, LaxNetSlice, LaxSlicedPacket, LinkSlice,
+    ArpHardwareId, ArpOperation, ArpPacketSlice, EtherType, IpNumber, Ipv6ExtensionsSlice,
+    Ipv6FragmentHeaderSlice, LaxIpPayloadSlice, LaxLinkExtSlice, LaxNetSlice, LaxSlicedPacket, LinkSlice,
 };
 
 use crate::frame::MIN_FRAME;
@@ -128,9 +128,9 @@ fn write_ip(
             write_ends(out, "IPv6", source.into(), destination.into(), ports)?;
             let captured = ip.extensions().slice().len() + payload.payload.len();
             let missing = missing(payload, header.payload_length().into(), captured);
-            for extension in ip.extensions().clone() {
-                match extension {
-                    Ipv6ExtensionSlice::Fragment(header) if payload.fragmented => {
+            for (number, header) in extensions(ip.extensions()) {
+                match (number, Ipv6FragmentHeaderSlice::from_slice(header)) {
+                    (IpNumber::IPV6_FRAGMENTATION_HEADER, Ok(header)) if payload.fragmented => {
                         let fragment = Fragment {
                             id: header.identification(),
                             offset: usize::from(header.fragment_offset().value()) * 8,
@@ -138,17 +138,35 @@ fn write_ip(
                         };
                         return fragment.write(out, payload, missing);
                     }
-                    Ipv6ExtensionSlice::HopByHop(_) => out.push_str("hop-by-hop, "),
-                    Ipv6ExtensionSlice::Routing(_) => out.push_str("routing, "),
-                    Ipv6ExtensionSlice::DestinationOptions(_) => out.push_str("destination options, "),
-                    Ipv6ExtensionSlice::Fragment(_) => out.push_str("atomic fragment, "),
-                    Ipv6ExtensionSlice::Authentication(_) => out.push_str("AH, "),
+                    (IpNumber::IPV6_HEADER_HOP_BY_HOP, _) => out.push_str("hop-by-hop, "),
+                    (IpNumber::IPV6_ROUTE_HEADER, _) => out.push_str("routing, "),
+                    (IpNumber::IPV6_DESTINATION_OPTIONS, _) => out.push_str("destination options, "),
+                    (IpNumber::IPV6_FRAGMENTATION_HEADER, _) => out.push_str("atomic fragment, "),
+                    _ => out.push_str("AH, "),
                 }
             }
             transport::write(out, packet.transport.as_ref(), payload, missing)
         }
         LaxNetSlice::Arp(_) => Ok(None),
     }
+}
+
+/// The extension headers of a packet, each with its protocol number.
+///
+/// Not by etherparse's own iterator: up to 0.21 it reads past the end of a chain that was cut.
+fn extensions<'a>(headers: &Ipv6ExtensionsSlice<'a>) -> impl Iterator<Item = (IpNumber, &'a [u8])> + use<'a> {
+    let (mut number, mut rest) = (headers.first_header().unwrap_or_default(), headers.slice());
+    std::iter::from_fn(move || {
+        let [next, length, ..] = *rest else { return None };
+        let length = usize::from(length);
+        let (header, after) = rest.split_at_checked(match number {
+            IpNumber::IPV6_FRAGMENTATION_HEADER => 8,
+            IpNumber::AUTHENTICATION_HEADER => (length + 2) * 4,
+            _ => (length + 1) * 8,
+        })?;
+        rest = after;
+        Some((std::mem::replace(&mut number, IpNumber(next)), header))
+    })
 }
 
 /// Bytes of the packet that were not captured, by its length field.

@@ -166,6 +166,23 @@ fn fragments_say_where_they_belong() {
 }
 
 #[test]
+fn extension_headers_are_named_also_where_their_chain_is_cut() {
+    let mut ip = vec![0x60, 0, 0, 0, 0, 24, 0, 64];
+    ip.extend([ip6(1), ip6(2)].concat());
+    ip.extend([60, 0, 1, 4, 0, 0, 0, 0]);
+    ip.extend([17, 0, 1, 4, 0, 0, 0, 0]);
+    ip.extend([0, 53, 0, 54, 0, 8, 0, 0]);
+    let ends = "IPv6 2001:db8::1.53 > 2001:db8::2.54: ";
+    let whole = format!("{ends}hop-by-hop, destination options, UDP, length 0");
+    assert_eq!(line(&ethernet(0x86dd, &ip)), whole);
+    for kept in 40..ip.len() {
+        let cut = line(&ethernet(0x86dd, &ip[..kept]));
+        assert_eq!(cut.contains("hop-by-hop, "), kept >= 48, "{cut}");
+        assert_eq!(cut.contains("destination options, "), kept >= 56, "{cut}");
+    }
+}
+
+#[test]
 fn what_is_not_known_is_still_named() {
     assert_eq!(line(&ethernet(0x88b5, &[0; 50])), "ethertype unknown (0x88b5), length 50");
     assert_eq!(line(&ethernet(0x88cc, &[0; 50])), "ethertype LLDP (0x88cc), length 50");
@@ -202,6 +219,13 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
                 frame[14] = first;
                 frame[if first == 0x60 { 20 } else { 23 }] = number;
                 frame[16..18].fill(0);
+                // Short extension headers, one behind the other.
+                if first == 0x60 {
+                    for header in frame.iter_mut().skip(54).step_by(8) {
+                        *header = number;
+                    }
+                    frame.iter_mut().skip(55).step_by(8).for_each(|length| *length &= 1);
+                }
                 frame[20..22].iter_mut().for_each(|byte| *byte &= 0x3f);
             }
             frame

@@ -1,8 +1,10 @@
 //! Bodies of the fuzz targets, so that tests run them too. Not part of the public interface.
 
+mod capture;
 mod offloads;
 pub mod sample;
 
+pub use capture::{describe, filter, pcapng};
 pub use offloads::{coalesce, vnet_segment};
 
 use std::hint::black_box;
