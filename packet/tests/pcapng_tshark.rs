@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails to unwrap has failed")]
 
-use std::path::Path;
-use std::process::Command;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
 
 use packet::pcapng::{
     Block, Direction, Interface, Packet, Reader, Section, Statistics, write_interface, write_packet,
@@ -66,29 +66,28 @@ fn capture() -> Vec<u8> {
     out
 }
 
-fn run(program: &str, arguments: &[&str], file: &Path) -> Vec<u8> {
-    // Through stdin: both programs, started as root, open files with fewer rights.
-    let output = Command::new(program)
+/// What the program prints of the capture. Through a pipe: a program started as root, or confined,
+/// may not open every file.
+fn run(program: &str, arguments: &[&str]) -> Vec<u8> {
+    let mut child = Command::new(program)
         .args(arguments)
-        .stdin(std::fs::File::open(file).unwrap())
-        .output()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
         .unwrap_or_else(|error| {
             panic!("these tests need {program}, install the package of that name: {error}")
         });
+    let mut stdin = child.stdin.take().unwrap();
+    let writer = std::thread::spawn(move || stdin.write_all(&capture()));
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap().unwrap();
     assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
     output.stdout
 }
 
-fn written() -> (tempfile::TempDir, std::path::PathBuf) {
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("capture.pcapng");
-    std::fs::write(&file, capture()).unwrap();
-    (dir, file)
-}
-
 #[test]
 fn tshark_reads_ports_directions_and_comments() {
-    let (_dir, file) = written();
     let fields = [
         "frame.interface_name",
         "frame.interface_description",
@@ -101,7 +100,7 @@ fn tshark_reads_ports_directions_and_comments() {
     ];
     let mut arguments = vec!["-r", "-", "-T", "fields", "-E", "separator=|"];
     arguments.extend(fields.iter().flat_map(|field| ["-e", field]));
-    let text = String::from_utf8(run("tshark", &arguments, &file)).unwrap();
+    let text = String::from_utf8(run("tshark", &arguments)).unwrap();
     let rows: Vec<_> = text.lines().collect();
     let direction = |row: &str| {
         let field = row.split('|').nth(2).unwrap().to_owned();
@@ -127,8 +126,7 @@ fn tshark_reads_ports_directions_and_comments() {
 
 #[test]
 fn capinfos_and_tcpdump_find_nothing_to_complain_of() {
-    let (_dir, file) = written();
-    let text = String::from_utf8(run("capinfos", &["-"], &file)).unwrap();
+    let text = String::from_utf8(run("capinfos", &["-"])).unwrap();
     for line in [
         "vswitch 0.1.0",
         "Linux 6.1",
@@ -139,7 +137,7 @@ fn capinfos_and_tcpdump_find_nothing_to_complain_of() {
     ] {
         assert!(text.contains(line), "{line} is missing in\n{text}");
     }
-    let text = String::from_utf8(run("tcpdump", &["-n", "-t", "-r", "-"], &file)).unwrap();
+    let text = String::from_utf8(run("tcpdump", &["-n", "-t", "-r", "-"])).unwrap();
     assert_eq!(text.matches("IP 172.17.0.2.5000 > 172.17.0.3.6000:").count(), 5, "{text}");
 }
 
@@ -170,8 +168,7 @@ fn blocks(bytes: &[u8]) -> Vec<String> {
 
 #[test]
 fn what_tshark_writes_is_read() {
-    let (_dir, file) = written();
-    let again = blocks(&run("tshark", &["-r", "-", "-F", "pcapng", "-w", "-"], &file));
+    let again = blocks(&run("tshark", &["-r", "-", "-F", "pcapng", "-w", "-"]));
     let ours = blocks(&capture());
     assert_eq!((ours.len(), again), (2 + 5, ours));
 }

@@ -80,7 +80,6 @@ fn write_tcp(out: &mut String, tcp: &TcpSlice<'_>, length: usize) -> fmt::Result
     out.push(']');
     let sequence = tcp.sequence_number();
     // Sequence numbers wrap, so the end may be below the start.
-    #[allow(clippy::cast_possible_truncation, reason = "modulo 2^32")]
     let end = sequence.wrapping_add(length as u32);
     if length > 0 {
         write!(out, ", seq {sequence}:{end}")?;

@@ -129,7 +129,6 @@ fn text(value: &str, max: usize) -> &[u8] {
 
 /// Nanoseconds as the two halves that both packet and statistics blocks have.
 fn timestamp(out: &mut Vec<u8>, nanoseconds: u64) {
-    #[allow(clippy::cast_possible_truncation, reason = "the two halves")]
     let (high, low) = ((nanoseconds >> 32) as u32, nanoseconds as u32);
     u32(out, high);
     u32(out, low);

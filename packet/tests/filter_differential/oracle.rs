@@ -1,23 +1,18 @@
 //! What tcpdump says of the same frames.
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::frames::Captured;
 
-/// The corpus in a capture file, the number of each frame as its time stamp.
+/// The corpus as a capture file, the number of each frame as its time stamp.
 pub(crate) struct Oracle {
-    file: PathBuf,
-    _dir: tempfile::TempDir,
+    pcap: Vec<u8>,
 }
 
 impl Oracle {
     pub(crate) fn new(frames: &[Captured]) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("corpus.pcap");
-        std::fs::write(&file, pcap(frames)).unwrap();
-        Self { file, _dir: dir }
+        Self { pcap: pcap(frames) }
     }
 
     /// The numbers of the frames that tcpdump's filter matches, or what tcpdump says against the
@@ -32,15 +27,21 @@ impl Oracle {
     }
 
     fn run(&self, options: &[&str], expression: &str) -> Result<Vec<usize>, String> {
-        // Through stdin: tcpdump started as root gives up its rights before it opens a file.
-        let output = Command::new("tcpdump")
+        // Through a pipe: tcpdump started as root, or confined, may not open every file.
+        let mut tcpdump = Command::new("tcpdump")
             .args(options)
             .args(["-n", "-r", "-", "-w", "-", "--", expression])
-            .stdin(std::fs::File::open(Path::new(&self.file)).unwrap())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .output()
+            .spawn()
             .expect("these tests need tcpdump: install the package of that name");
+        let mut stdin = tcpdump.stdin.take().unwrap();
+        let output = std::thread::scope(|scope| {
+            // A refused expression ends tcpdump before it has read anything.
+            scope.spawn(move || stdin.write_all(&self.pcap));
+            tcpdump.wait_with_output().unwrap()
+        });
         if !output.status.success() {
             return Err(String::from_utf8_lossy(&output.stderr).into_owned());
         }
@@ -58,7 +59,7 @@ fn pcap(frames: &[Captured]) -> Vec<u8> {
         for field in [number, 0, frame.data.len(), frame.wire_len] {
             out.extend(u32::try_from(field).unwrap().to_le_bytes());
         }
-        out.write_all(&frame.data).unwrap();
+        out.extend(&frame.data);
     }
     out
 }
