@@ -2,6 +2,9 @@
 
 use std::fs;
 
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeVal;
+
 use crate::error::{Doing, Result};
 
 /// What a switch's processes hold in memory, added up.
@@ -18,7 +21,9 @@ pub(crate) struct Memory {
 pub(crate) struct Cpu {
     /// By the switch's processes (0 for a switch within the kernel).
     pub(crate) switch: f64,
-    /// By the whole machine: everything but idle and waiting for I/O.
+    /// By all processes of the benchmark: the two ends and the switch, with the kernel's work on their account.
+    pub(crate) run: f64,
+    /// By the whole machine, whoever else works on it: everything but idle and waiting for I/O.
     pub(crate) machine: f64,
 }
 
@@ -33,24 +38,50 @@ pub(crate) fn memory(roots: &[u32]) -> Result<Memory> {
     Ok(sum)
 }
 
-/// The CPU time of the processes `roots` and their descendants, and of the machine.
+/// The CPU time of the processes `roots` and their descendants, of the benchmark, and of the machine.
 pub(crate) fn cpu(roots: &[u32]) -> Result<Cpu> {
-    let mut nanoseconds = 0.0;
-    for id in with_descendants(roots)? {
-        let Ok(tasks) = fs::read_dir(format!("/proc/{id}/task")) else { continue };
-        for task in tasks.flatten() {
-            let line = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
-            nanoseconds += line.split_whitespace().next().and_then(|word| word.parse().ok()).unwrap_or(0.0);
-        }
+    let switch = with_descendants(roots)?.into_iter().map(on_cpu).sum();
+    // This process is the first of its namespace, so /proc shows the benchmark's processes and no others.
+    let own = std::process::id();
+    let living: f64 = processes()?.into_iter().filter(|id| *id != own).map(on_cpu).sum();
+    let mut ended = 0.0;
+    for who in [UsageWho::RUSAGE_SELF, UsageWho::RUSAGE_CHILDREN] {
+        let usage = getrusage(who).doing(|| "ask for CPU times".to_owned())?;
+        ended += seconds(usage.user_time()) + seconds(usage.system_time());
     }
     let stat = fs::read_to_string("/proc/stat").doing(|| "read /proc/stat".to_owned())?;
-    Ok(Cpu { switch: nanoseconds / 1e9, machine: busy_ticks(&stat) / ticks_per_second() })
+    Ok(Cpu { switch, run: living + ended, machine: busy_ticks(&stat) / ticks_per_second() })
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn seconds(time: TimeVal) -> f64 {
+    time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6
+}
+
+/// Seconds that the threads of a process have run.
+fn on_cpu(id: u32) -> f64 {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{id}/task")) else { return 0.0 };
+    let nanoseconds = tasks.flatten().filter_map(|task| {
+        let line = fs::read_to_string(task.path().join("schedstat")).ok()?;
+        line.split_whitespace().next()?.parse::<f64>().ok()
+    });
+    nanoseconds.sum::<f64>() / 1e9
+}
+
+/// The ids of all processes there are.
+fn processes() -> Result<Vec<u32>> {
+    let entries = fs::read_dir("/proc").doing(|| "read /proc".to_owned())?;
+    Ok(entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
 }
 
 impl Cpu {
     /// What was used since `earlier`.
     pub(crate) fn since(self, earlier: Self) -> Self {
-        Self { switch: self.switch - earlier.switch, machine: self.machine - earlier.machine }
+        Self {
+            switch: self.switch - earlier.switch,
+            run: self.run - earlier.run,
+            machine: self.machine - earlier.machine,
+        }
     }
 }
 
@@ -83,9 +114,8 @@ fn with_descendants(roots: &[u32]) -> Result<Vec<u32>> {
         return Ok(family);
     }
     let mut parents = Vec::new();
-    for entry in fs::read_dir("/proc").doing(|| "read /proc".to_owned())?.flatten() {
-        let Some(id) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
-        let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+    for id in processes()? {
+        let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
         if let Some(parent) = parent_of(&stat) {
             parents.push((id, parent));
         }

@@ -88,6 +88,7 @@ impl PairSuite for Pps {
             Figure::new("flooded", "kframes/s", many.arrived / 1e3),
             Figure::new("offered", "kframes/s", many.offered / 1e3),
             Figure::new("switch CPU", "ns/frame", many.switch * 1e9),
+            Figure::new("total CPU", "ns/frame", many.run * 1e9),
             Figure::new("machine CPU", "ns/frame", many.machine * 1e9),
         ];
         if let Some(few) = few.filter(|few| few.switch > 0.0) {
@@ -109,6 +110,8 @@ struct Flood {
     arrived: f64,
     /// CPU seconds of the switch's processes for each that arrived.
     switch: f64,
+    /// CPU seconds of the generator and the switch for each that arrived.
+    run: f64,
     /// CPU seconds of the machine for each that arrived.
     machine: f64,
 }
@@ -204,7 +207,8 @@ impl Generator {
     /// Offers as many frames as can be, a few times.
     fn flood(&mut self, pair: &Pair, duration: Duration) -> Result<Flood> {
         let processes = pair.switch.processes();
-        let (mut offered, mut arrived, mut switch, mut machine) = (vec![], vec![], vec![], vec![]);
+        let (mut offered, mut arrived) = (vec![], vec![]);
+        let (mut switch, mut run, mut machine) = (vec![], vec![], vec![]);
         for _ in 0..FLOODS {
             let before = usage::cpu(&processes)?;
             let trial = self.trial(f64::INFINITY, duration)?;
@@ -215,11 +219,12 @@ impl Generator {
             offered.push(trial.offered / trial.seconds);
             arrived.push(trial.arrived / trial.seconds);
             switch.push(used.switch / trial.arrived);
+            run.push(used.run / trial.arrived);
             machine.push(used.machine / trial.arrived);
         }
-        let [offered, arrived, switch, machine] = [offered, arrived, switch, machine]
+        let [offered, arrived, switch, run, machine] = [offered, arrived, switch, run, machine]
             .map(|values| Spread::of(&values).map_or(0.0, |spread| spread.median));
-        Ok(Flood { offered, arrived, switch, machine })
+        Ok(Flood { offered, arrived, switch, run, machine })
     }
 
     /// Waits until all have arrived or nothing comes any more; gives back how many arrived.

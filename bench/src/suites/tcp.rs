@@ -70,6 +70,7 @@ impl PairSuite for Tcp {
         Ok(vec![
             Figure::new("throughput", "Gb/s", sum.bits_per_second / 1e9),
             Figure::new("switch CPU", "s/Gb", used.switch / gigabits),
+            Figure::new("total CPU", "s/Gb", used.run / gigabits),
             Figure::new("machine CPU", "s/Gb", used.machine / gigabits),
             Figure::new("resident", "MiB", memory.rss_mib),
             Figure::new("proportional", "MiB", memory.pss_mib),

@@ -96,6 +96,7 @@ impl PairSuite for Udp {
             Figure::new("received", "Gb/s", gigabits / received.span.as_secs_f64()),
             Figure::new("loss", "%", (1.0 - arrived / sent).max(0.0) * 100.0),
             Figure::new("switch CPU", "s/Gb", used.switch / gigabits),
+            Figure::new("total CPU", "s/Gb", used.run / gigabits),
             Figure::new("machine CPU", "s/Gb", used.machine / gigabits),
         ])
     }
