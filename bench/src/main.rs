@@ -27,11 +27,13 @@ use crate::options::Options;
 use crate::report::Results;
 
 fn main() -> ExitCode {
-    let done = if std::env::args_os().nth(1).is_some_and(|argument| argument == peers::relay::ARGUMENT) {
-        peers::relay::child().map(|()| ExitCode::SUCCESS)
-    } else {
-        let options = Options::parse();
-        if options.inside.is_some() { inside(&options) } else { cage::run_inside() }
+    let done = match std::env::args_os().nth(1).and_then(|first| first.into_string().ok()).as_deref() {
+        Some(peers::relay::ARGUMENT) => peers::relay::child().map(|()| ExitCode::SUCCESS),
+        Some(cage::FIRST_PROCESS) => cage::first_process(),
+        _ => {
+            let options = Options::parse();
+            if options.inside.is_some() { inside(&options) } else { cage::run_inside() }
+        }
     };
     done.unwrap_or_else(|error| {
         eprintln!("bench: {error}");
@@ -42,7 +44,6 @@ fn main() -> ExitCode {
 /// The benchmark proper, inside its cage.
 fn inside(options: &Options) -> Result<ExitCode> {
     let peers = peers::all(options)?;
-    cage::close()?;
     let mut results = Results::new(options);
     let mut ready = Vec::new();
     for peer in peers {

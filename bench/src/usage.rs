@@ -29,19 +29,33 @@ pub(crate) struct Cpu {
 
 /// The memory of the processes `roots` and their descendants.
 pub(crate) fn memory(roots: &[u32]) -> Result<Memory> {
+    Ok(memory_of(&with_descendants(roots)?))
+}
+
+/// The memory of all processes there are but the benchmark's own.
+pub(crate) fn memory_of_others() -> Result<Memory> {
+    let own = std::process::id();
+    let others: Vec<u32> = processes()?.into_iter().filter(|id| *id != own && *id != FIRST).collect();
+    Ok(memory_of(&others))
+}
+
+/// The id of the first process of the cage.
+const FIRST: u32 = 1;
+
+fn memory_of(processes: &[u32]) -> Memory {
     let mut sum = Memory::default();
-    for id in with_descendants(roots)? {
+    for id in processes {
         let Ok(rollup) = fs::read_to_string(format!("/proc/{id}/smaps_rollup")) else { continue };
         sum.rss_mib += field_kib(&rollup, "Rss:") / 1024.0;
         sum.pss_mib += field_kib(&rollup, "Pss:") / 1024.0;
     }
-    Ok(sum)
+    sum
 }
 
 /// The CPU time of the processes `roots` and their descendants, of the benchmark, and of the machine.
 pub(crate) fn cpu(roots: &[u32]) -> Result<Cpu> {
     let switch = with_descendants(roots)?.into_iter().map(on_cpu).sum();
-    // This process is the first of its namespace, so /proc shows the benchmark's processes and no others.
+    // The process namespace is the benchmark's own: /proc shows its processes and no others.
     let own = std::process::id();
     let living: f64 = processes()?.into_iter().filter(|id| *id != own).map(on_cpu).sum();
     let mut ended = 0.0;

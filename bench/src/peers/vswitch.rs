@@ -73,7 +73,7 @@ impl Peer for Vswitch {
 
     fn description(&self) -> String {
         let version =
-            output(crate::process::command(&self.command.program.to_string_lossy(), ["version"]), None);
+            output(crate::process::command(&self.command.program.to_string_lossy(), ["--version"]), None);
         let version = version.unwrap_or_default();
         let arguments = self.command.daemon_arguments.join(" ");
         format!("this switch {} {arguments}", version.lines().next().unwrap_or_default()).trim().to_owned()

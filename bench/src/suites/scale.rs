@@ -1,5 +1,7 @@
 //! Hundreds of namespaces on one switch: does the first still reach the last, and what does the switch use when nobody
 //! talks? Only this switch is measured.
+//!
+//! Its figures are those of the daemon; "all processes" adds the helpers that it keeps for every namespace.
 
 use std::time::{Duration, Instant};
 
@@ -89,11 +91,14 @@ fn watch(
     let used = usage::cpu(&processes)?.since(before);
     switch.check()?;
     let memory = usage::memory(&processes)?;
+    let all = usage::memory_of_others()?;
     #[allow(clippy::cast_precision_loss)]
     Ok(vec![
         Figure::new("resident", "MiB", memory.rss_mib),
         Figure::new("proportional", "MiB", memory.pss_mib),
         Figure::new("idle CPU", "% of one", used.switch / seconds * 100.0),
+        Figure::new("idle CPU of all processes", "% of one", used.run / seconds * 100.0),
+        Figure::new("proportional of all processes", "MiB", all.pss_mib),
         Figure::new("attach mean", "ms", attached.as_secs_f64() * 1e3 / ports as f64),
     ])
 }
