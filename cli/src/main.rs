@@ -1,2 +1,5 @@
 //! The `vswitch` command.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    std::process::ExitCode::from(cli::main(std::env::args_os().collect()))
+}

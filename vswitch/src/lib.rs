@@ -1,4 +1,6 @@
 //! The switch as a library.
 
+pub mod control;
 pub mod dataplane;
+pub mod sandbox;
 pub mod sys;

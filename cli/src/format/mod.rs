@@ -4,7 +4,7 @@ mod escape;
 pub mod output;
 pub mod table;
 pub mod template;
-pub mod units;
+pub use vswitch::control::units;
 
 pub use escape::escape;
 pub use output::{Column, Listing, Output, inspect};

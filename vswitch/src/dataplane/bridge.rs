@@ -173,8 +173,18 @@ impl Bridge {
     }
 
     fn egress(&self, ctx: &mut Context, to: &Arc<Port>, frame: &mut Frame) {
+        if !ctx.capture.is_active() {
+            let _ = to.transmit(ctx.worker, frame, &mut ctx.scratch);
+            return;
+        }
+        // Before the write, which may run the receiver's stack up to its answer. What then fails
+        // after all is recorded once more, with the reason.
+        let expected = to.is_up();
+        if expected {
+            ctx.capture.record(self.uid, to, Direction::Outbound, frame, None);
+        }
         let result = to.transmit(ctx.worker, frame, &mut ctx.scratch);
-        if ctx.capture.is_active() {
+        if !expected || result.is_err() {
             ctx.capture.record(self.uid, to, Direction::Outbound, frame, result.err());
         }
     }

@@ -70,7 +70,7 @@ mod tests {
         limit.set(100);
         assert_eq!((0..1000).filter(|_| limit.allow(5)).count(), 100);
         assert_eq!((0..1000).filter(|_| limit.allow(505)).count(), 50);
-        let over_a_second = (505..1505).flat_map(|ms| [ms; 3]).filter(|&ms| limit.allow(ms)).count();
+        let over_a_second = (505..=1505).flat_map(|ms| [ms; 3]).filter(|&ms| limit.allow(ms)).count();
         assert_eq!(over_a_second, 100);
         assert!(!limit.allow(1400), "a clock that went back earns nothing");
     }

@@ -1,3 +1,6 @@
 //! The system calls that no library wraps. All `unsafe` of this crate is here.
 
+pub mod asyncfd;
+pub mod nsfd;
+pub mod passing;
 pub mod tun;

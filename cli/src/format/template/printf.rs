@@ -265,7 +265,7 @@ fn float_verb(number: &Number, verb: char, spec: &Spec) -> Option<String> {
         'E' => exponent(&format!("{magnitude:.precision$e}")).to_uppercase(),
         'g' | 'G' | 'v' => {
             let text = match spec.precision {
-                Some(digits) => general(magnitude, digits.max(1)),
+                Some(digits) => vswitch::control::units::general(magnitude, digits.max(1)),
                 None if verb == 'v' => number_text(&Number::from_f64(magnitude)?),
                 None => float_text(magnitude),
             };
@@ -274,26 +274,6 @@ fn float_verb(number: &Number, verb: char, spec: &Spec) -> Option<String> {
         _ => return None,
     };
     Some(signed(float.is_sign_negative(), &text, spec, spec.zero))
-}
-
-/// `%.Ng`: at most `digits` significant digits, no trailing zeros.
-pub(in super::super) fn general(value: f64, digits: usize) -> String {
-    let scientific = format!("{value:.*e}", digits.saturating_sub(1));
-    let (mantissa, power) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    let power: i64 = power.parse().unwrap_or(0);
-    let trim = |text: &str| {
-        if text.contains('.') {
-            text.trim_end_matches('0').trim_end_matches('.').to_owned()
-        } else {
-            text.to_owned()
-        }
-    };
-    let digits = i64::try_from(digits).unwrap_or(i64::MAX);
-    if power < -4 || power >= digits {
-        return exponent(&format!("{}e{power}", trim(mantissa)));
-    }
-    let decimals = usize::try_from((digits - 1 - power).max(0)).unwrap_or(0);
-    trim(&format!("{value:.decimals$}"))
 }
 
 fn signed(negative: bool, digits: &str, spec: &Spec, zeros: bool) -> String {

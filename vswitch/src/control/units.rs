@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use super::template::printf::general;
-
 /// How long, roughly: `Less than a second`, `5 seconds`, `About an hour`, `3 days`.
 ///
 /// ```
@@ -70,6 +68,27 @@ fn scaled(bytes: u64, base: f64, digits: usize, units: &[&str]) -> String {
         unit += 1;
     }
     format!("{}{}", general(size, digits.clamp(1, 15)), units.get(unit).unwrap_or(&""))
+}
+
+/// `%.Ng`: at most `digits` significant digits, no trailing zeros.
+pub fn general(value: f64, digits: usize) -> String {
+    let scientific = format!("{value:.*e}", digits.saturating_sub(1));
+    let (mantissa, power) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let power: i64 = power.parse().unwrap_or(0);
+    let trim = |text: &str| {
+        if text.contains('.') {
+            text.trim_end_matches('0').trim_end_matches('.').to_owned()
+        } else {
+            text.to_owned()
+        }
+    };
+    let digits = i64::try_from(digits).unwrap_or(i64::MAX);
+    if power < -4 || power >= digits {
+        let sign = if power < 0 { '-' } else { '+' };
+        return format!("{}e{sign}{:02}", trim(mantissa), power.unsigned_abs());
+    }
+    let decimals = usize::try_from((digits - 1 - power).max(0)).unwrap_or(0);
+    trim(&format!("{value:.decimals$}"))
 }
 
 #[cfg(test)]

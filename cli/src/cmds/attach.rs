@@ -1,0 +1,73 @@
+//! `attach` and `detach`.
+
+use std::path::{Path, PathBuf};
+
+use vswitch::control::daemon::CreateRequest;
+use vswitch::sandbox::spec::{Sandbox, ShimSpec, Target};
+
+use super::run::{check_network, create, labels, launch};
+use crate::args::{Attach, Detach};
+use crate::client::{Client, quote};
+use crate::error::{Failure, Outcome};
+use crate::start;
+
+/// A path as it is, a bare name as `ip netns` keeps it.
+fn netns_path(path: &Path) -> Result<PathBuf, Failure> {
+    let bare = path.components().count() == 1 && !path.exists();
+    let full = if bare { Path::new("/run/netns").join(path) } else { path.to_owned() };
+    full.canonicalize().map_err(|_| {
+        Failure::new(format!(
+            "there is no network namespace at {}: `ip netns list` shows those that are",
+            full.display()
+        ))
+    })
+}
+
+/// Makes a container of an existing namespace.
+///
+/// # Errors
+/// Why it could not be; nothing is left of it then.
+pub fn attach(client: &Client, args: Attach) -> Outcome {
+    let target = match (args.pid, args.netns) {
+        (Some(pid), _) if pid > 0 => Target::Pid(pid),
+        (Some(pid), _) => return Err(Failure::usage(format!("{pid} is no process id"))),
+        (None, Some(path)) => Target::Netns(netns_path(&path)?),
+        (None, None) => return Err(Failure::usage("give --pid or --netns")),
+    };
+    check_network(&args.network)?;
+    start::ensure(client.socket())?;
+    let reply = create(
+        client,
+        &CreateRequest {
+            name: Some(args.name),
+            command: Vec::new(),
+            attach: Some(target.clone()),
+            detached: true,
+            auto_remove: true,
+            hostname: None,
+            mac_address: args.network.mac_address,
+            queues: args.network.queues.map(usize::from),
+            labels: labels(&args.network.label),
+        },
+    )?;
+    let spec = ShimSpec {
+        id: reply.id.clone(),
+        dir: reply.dir,
+        sandbox: Sandbox::Attach(target),
+        ports: reply.ports,
+        detached: true,
+    };
+    launch(client, &spec).map_err(|f| f.with_code(1))?;
+    println!("{}", reply.id);
+    Ok(0)
+}
+
+/// Gives a namespace back.
+///
+/// # Errors
+/// When it was not attached.
+pub fn detach(client: &Client, args: &Detach) -> Outcome {
+    client.post(&format!("/vswitch/containers/{}/detach", quote(&args.name)), &())?;
+    println!("{}", args.name);
+    Ok(0)
+}

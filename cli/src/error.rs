@@ -1,0 +1,50 @@
+//! How a command fails: a sentence and an exit status.
+
+/// What the user is told.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// A sentence that says what to do.
+    pub message: String,
+    /// Exit status.
+    pub code: i32,
+}
+
+/// What every command returns: its exit status.
+pub type Outcome = Result<i32, Failure>;
+
+impl Failure {
+    /// Status 1: it failed.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), code: 1 }
+    }
+
+    /// Status 2: the command line makes no sense.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self { message: message.into(), code: 2 }
+    }
+
+    /// The same failure with another status.
+    #[must_use]
+    pub fn with_code(self, code: i32) -> Self {
+        Self { code, ..self }
+    }
+}
+
+impl From<vswitch::control::paths::PathError> for Failure {
+    fn from(e: vswitch::control::paths::PathError) -> Self {
+        Self::new(e.to_string())
+    }
+}
+
+impl From<crate::format::TemplateError> for Failure {
+    fn from(e: crate::format::TemplateError) -> Self {
+        Self::new(e.to_string())
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(e: std::io::Error) -> Self {
+        Self::new(e.to_string())
+    }
+}

@@ -1,0 +1,220 @@
+//! The daemon's life: lock, listen, serve, end.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::fcntl::{Flock, FlockArg};
+use tokio::net::UnixListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tower_service::Service as _;
+
+use super::api;
+use super::daemon::Daemon;
+use super::error::ControlError;
+use super::store::{Store, StoreError};
+use crate::dataplane::{PortEvent, Switch, SwitchConfig};
+
+/// What the daemon is told.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where it listens.
+    pub socket: PathBuf,
+    /// Where its data are.
+    pub data_dir: PathBuf,
+    /// How frames are carried.
+    pub switch: SwitchConfig,
+    /// It ends by itself this long after the last container left.
+    pub idle_exit: Option<Duration>,
+    /// Containers outlive an orderly end, as with Docker's flag of this name.
+    pub live_restore: bool,
+}
+
+/// Why the daemon could not start, or had to end.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Another daemon has the data directory.
+    #[error("another daemon uses the data directory {0}: stop it, or give this one its own with --data-dir")]
+    DataDirInUse(PathBuf),
+    /// Another daemon has the socket.
+    #[error("another daemon listens on {0}: use it, or give this one its own socket with -H unix://PATH")]
+    SocketInUse(PathBuf),
+    /// Something else has the socket's path.
+    #[error("{0} is there and is not a socket: remove it, or choose another path with -H unix://PATH")]
+    NotASocket(PathBuf),
+    /// A path cannot be used.
+    #[error("{path} cannot be {what}: {error}")]
+    Path {
+        /// Which.
+        path: PathBuf,
+        /// What was tried.
+        what: &'static str,
+        /// Why it failed.
+        error: std::io::Error,
+    },
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The books.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// Threads, timers, signals.
+    #[error("the system refuses what a daemon needs: {0}")]
+    System(#[from] std::io::Error),
+}
+
+/// Runs the daemon until it is told to end. `ready` is called when it listens.
+///
+/// # Errors
+/// [`ServeError`] as a sentence for people.
+pub fn run(config: &Config, ready: impl FnOnce()) -> Result<(), ServeError> {
+    let _lock = lock(&config.data_dir)?;
+    let store = Store::open(&config.data_dir.join("vswitch.redb"))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let result = runtime.block_on(serve(config, store, ready));
+    // Captures of clients that never go must not keep the process.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
+}
+
+fn lock(dir: &Path) -> Result<Flock<File>, ServeError> {
+    let failed = |what| move |error| ServeError::Path { path: dir.to_owned(), what, error };
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed("made"))?;
+    let containers = dir.join("containers");
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(containers).map_err(failed("used"))?;
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(dir.join("lock"))
+        .map_err(failed("used"))?;
+    let mut lock = Flock::lock(file, FlockArg::LockExclusiveNonblock)
+        .map_err(|_| ServeError::DataDirInUse(dir.to_owned()))?;
+    let _ = lock.set_len(0);
+    let _ = writeln!(lock, "{}", std::process::id());
+    Ok(lock)
+}
+
+/// Takes the socket's path: a stale socket is replaced, a live one is not.
+fn listen(path: &Path) -> Result<(UnixListener, Flock<File>), ServeError> {
+    let failed = |what| move |error| ServeError::Path { path: path.to_owned(), what, error };
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).map_err(failed("made"))?;
+    }
+    // Two daemons that find the same stale socket must not both replace it.
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".lock");
+    let guard = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path.with_file_name(name))
+        .map_err(failed("locked"))?;
+    let guard = Flock::lock(guard, FlockArg::LockExclusiveNonblock)
+        .map_err(|_| ServeError::SocketInUse(path.to_owned()))?;
+    match fs::symlink_metadata(path) {
+        Ok(m) => {
+            use std::os::unix::fs::FileTypeExt;
+            if !m.file_type().is_socket() {
+                return Err(ServeError::NotASocket(path.to_owned()));
+            }
+            if StdUnixStream::connect(path).is_ok() {
+                return Err(ServeError::SocketInUse(path.to_owned()));
+            }
+            fs::remove_file(path).map_err(failed("replaced"))?;
+        }
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+        Err(e) => return Err(failed("used")(e)),
+    }
+    let listener = UnixListener::bind(path).map_err(failed("listened on"))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(failed("protected"))?;
+    Ok((listener, guard))
+}
+
+async fn serve(config: &Config, store: Store, ready: impl FnOnce()) -> Result<(), ServeError> {
+    let (events, mut happened) = tokio::sync::mpsc::unbounded_channel::<PortEvent>();
+    let sink: crate::dataplane::worker::EventSink = Arc::new(move |event| {
+        let _ = events.send(event);
+    });
+    let switch = Switch::new(&config.switch, &sink)?;
+    let daemon = Daemon::new(switch, store, config.data_dir.clone())?;
+    let (listener, socket_lock) = listen(&config.socket)?;
+    daemon.recover().await?;
+
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let listening = tokio::spawn(accept(listener, daemon.clone()));
+    ready();
+    tracing::info!("listening on {}", config.socket.display());
+
+    let mut sweep = None;
+    loop {
+        let idle = config.idle_exit.filter(|_| daemon.active() == 0);
+        tokio::select! {
+            _ = term.recv() => break,
+            _ = int.recv() => break,
+            Some(event) = happened.recv() => {
+                let daemon = daemon.clone();
+                // Removing a port waits for the workers.
+                tokio::task::spawn_blocking(move || daemon.port_event(event));
+            }
+            () = daemon.changed() => {
+                if sweep.is_none() {
+                    sweep = Some(Duration::from_secs(30));
+                }
+            }
+            () = sleep(sweep) => sweep = daemon.sweep(),
+            () = sleep(idle) => {
+                if daemon.active() == 0 {
+                    tracing::info!("no container left, ending");
+                    break;
+                }
+            }
+        }
+    }
+    listening.abort();
+    let _ = listening.await;
+    if !config.live_restore {
+        daemon.stop_all().await;
+    }
+    let _ = fs::remove_file(&config.socket);
+    drop(socket_lock);
+    Ok(())
+}
+
+/// Sleeps that long, or for ever.
+async fn sleep(time: Option<Duration>) {
+    match time {
+        Some(time) => tokio::time::sleep(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn accept(listener: UnixListener, daemon: Arc<Daemon>) {
+    let router = api::router(daemon);
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of descriptors: those who are served give some back.
+                tracing::warn!("a connection cannot be accepted: {error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let router = router.clone();
+        tokio::spawn(async move {
+            let service =
+                hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+                    let request = api::strip_version(request.map(axum::body::Body::new));
+                    router.clone().call(request)
+                });
+            let _ = hyper::server::conn::http1::Builder::new()
+                .serve_connection(hyper_util::rt::TokioIo::new(stream), service)
+                .await;
+        });
+    }
+}

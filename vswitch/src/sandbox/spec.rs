@@ -1,0 +1,207 @@
+//! What the processes around a sandbox tell each other.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use packet::MacAddr;
+use serde::{Deserialize, Serialize};
+
+use crate::sys::tun::TapOffloads;
+
+/// One interface to make in a sandbox.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PortSpec {
+    /// Which endpoint it is, for whoever gets the descriptors.
+    pub endpoint: String,
+    /// Its name in the sandbox.
+    pub interface: String,
+    /// Its address, as text.
+    #[serde(with = "mac_text")]
+    pub mac: MacAddr,
+    /// Longest IP packet, in bytes.
+    pub mtu: u32,
+    /// Addresses with the length of their subnet's prefix.
+    pub addresses: Vec<IpNet>,
+    /// Default routes go there.
+    pub gateways: Vec<IpAddr>,
+    /// TAP queues.
+    pub queues: usize,
+}
+
+mod mac_text {
+    use packet::MacAddr;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    #[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature
+    pub(super) fn serialize<S: Serializer>(mac: &MacAddr, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(mac)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<MacAddr, D::Error> {
+        String::deserialize(d)?.parse().map_err(D::Error::custom)
+    }
+}
+
+/// Which namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Target {
+    /// That of a process.
+    Pid(i32),
+    /// The one behind a path, as `ip netns` and container engines keep them.
+    Netns(PathBuf),
+}
+
+/// To a helper: make this there.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct HelperSpec {
+    /// Where.
+    pub target: Target,
+    /// What.
+    pub port: PortSpec,
+}
+
+/// From a helper; the TAP's queues come along as descriptors.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HelperReply {
+    /// The interface is up.
+    Ready(Option<TapOffloads>),
+    /// It could not be made; nothing is left of it.
+    Failed(String),
+}
+
+/// To the first process of a sandbox.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct InitSpec {
+    /// What to run, the program first.
+    pub argv: Vec<String>,
+    /// The UTS namespace's name.
+    pub hostname: String,
+    /// The command writes to this file instead of the caller's terminal.
+    pub log: Option<PathBuf>,
+}
+
+/// From the first process of a sandbox.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InitReply {
+    /// The namespaces are there; send anything to start the command.
+    Ready,
+    /// They could not be made, or the command could not be started.
+    Failed {
+        /// A sentence.
+        message: String,
+        /// What the process exits with.
+        code: i32,
+    },
+}
+
+/// What a shim is to hold.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sandbox {
+    /// A command in namespaces of its own.
+    Run(InitSpec),
+    /// Namespaces that somebody else made.
+    Attach(Target),
+}
+
+/// To a shim, from whoever started it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ShimSpec {
+    /// The container's id.
+    pub id: String,
+    /// Where its socket is to be.
+    pub dir: PathBuf,
+    /// What it holds.
+    pub sandbox: Sandbox,
+    /// The interfaces to begin with.
+    pub ports: Vec<PortSpec>,
+    /// Leave the caller's session and terminal.
+    pub detached: bool,
+}
+
+/// From a shim, to whoever started it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ShimReply {
+    /// Everything is there, the command has not started yet.
+    Ready,
+    /// It did not work out; nothing is left.
+    Failed {
+        /// A sentence.
+        message: String,
+        /// What `run` exits with.
+        code: i32,
+    },
+}
+
+/// From the daemon to a shim.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ShimRequest {
+    /// Tell me all you hold: answered by [`ShimEvent::State`].
+    Hello,
+    /// Start the command: answered by `Started` or `Failed`.
+    Start,
+    /// Send the command a signal, by number.
+    Signal(i32),
+    /// Make one more interface: answered by `PortReady` or `Failed`.
+    AddPort(PortSpec),
+    /// Let go of everything and end.
+    Quit,
+}
+
+/// An interface a shim holds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct HeldPort {
+    /// As it was asked for.
+    pub spec: PortSpec,
+    /// What the kernel granted.
+    pub offloads: Option<TapOffloads>,
+    /// How many of the message's descriptors are its queues.
+    pub queues: usize,
+}
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exit {
+    /// Exit status, or 128 plus the signal's number.
+    pub code: i32,
+}
+
+/// From a shim to the daemon.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ShimEvent {
+    /// All it holds; the queues of all ports come along as descriptors, in order.
+    State {
+        /// The container's id.
+        id: String,
+        /// The shim itself.
+        shim: i32,
+        /// The first process, 0 for attached namespaces.
+        pid: i32,
+        /// The command runs.
+        started: bool,
+        /// The command has ended.
+        exit: Option<Exit>,
+        /// The interfaces.
+        ports: Vec<HeldPort>,
+    },
+    /// The command runs.
+    Started,
+    /// One more interface; its queues come along.
+    PortReady(HeldPort),
+    /// What was asked for did not work out.
+    Failed {
+        /// A sentence.
+        message: String,
+        /// What `run` exits with.
+        code: i32,
+    },
+    /// The command has ended.
+    Exited(Exit),
+}

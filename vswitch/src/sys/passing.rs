@@ -1,0 +1,91 @@
+//! Messages that carry file descriptors over a unix socket (unix(7), SCM_RIGHTS).
+#![allow(unsafe_code)]
+
+use std::io::{IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use nix::errno::Errno;
+use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
+
+/// Descriptors one message carries at most.
+pub const MAX_FDS: usize = 64;
+
+/// Sends one message with descriptors beside it.
+///
+/// # Errors
+/// What sendmsg(2) says.
+pub fn send_with_fds(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> Result<(), Errno> {
+    let raw: Vec<RawFd> = fds.iter().map(AsRawFd::as_raw_fd).collect();
+    let rights = [ControlMessage::ScmRights(&raw)];
+    let control: &[ControlMessage<'_>] = if raw.is_empty() { &[] } else { &rights };
+    loop {
+        match sendmsg::<()>(socket.as_raw_fd(), &[IoSlice::new(bytes)], control, MsgFlags::MSG_NOSIGNAL, None)
+        {
+            Err(Errno::EINTR) => {}
+            other => return other.map(drop),
+        }
+    }
+}
+
+/// Receives one message into `buf`: its length (0 when the other side closed) and descriptors.
+///
+/// # Errors
+/// What recvmsg(2) says; EMSGSIZE for a message or a set of descriptors that was cut short.
+pub fn recv_with_fds(socket: BorrowedFd<'_>, buf: &mut [u8]) -> Result<(usize, Vec<OwnedFd>), Errno> {
+    let mut space = nix::cmsg_space!([RawFd; MAX_FDS]);
+    let mut iov = [IoSliceMut::new(buf)];
+    let message = loop {
+        match recvmsg::<()>(socket.as_raw_fd(), &mut iov, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC) {
+            Err(Errno::EINTR) => {}
+            other => break other?,
+        }
+    };
+    let mut fds = Vec::new();
+    for control in message.cmsgs()? {
+        if let ControlMessageOwned::ScmRights(raw) = control {
+            // SAFETY: the kernel has just made these descriptors for us; nobody else knows them.
+            fds.extend(raw.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }));
+        }
+    }
+    if message.flags.intersects(MsgFlags::MSG_TRUNC | MsgFlags::MSG_CTRUNC) {
+        return Err(Errno::EMSGSIZE);
+    }
+    Ok((message.bytes, fds))
+}
+
+/// Takes over a descriptor that this process was started with, by its number.
+///
+/// # Errors
+/// EBADF when there is none, or when it is one of the standard three.
+pub fn inherited(number: RawFd) -> Result<OwnedFd, Errno> {
+    if number <= 2 {
+        return Err(Errno::EBADF);
+    }
+    // SAFETY: only looked at by fcntl, which says whether it is open.
+    let fd = unsafe { BorrowedFd::borrow_raw(number) };
+    nix::fcntl::fcntl(fd, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::FD_CLOEXEC))?;
+    // SAFETY: it is open, was handed to this process by its parent for this purpose, and the
+    // command line that names it is read once.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Duplicates a descriptor so that the next program started keeps it; close it after that.
+///
+/// # Errors
+/// What fcntl(2) says.
+pub fn for_child(fd: impl AsFd) -> Result<OwnedFd, Errno> {
+    let raw = nix::fcntl::fcntl(fd, nix::fcntl::FcntlArg::F_DUPFD(3))?;
+    // SAFETY: just made by F_DUPFD, which leaves it open across exec.
+    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+}
+
+/// Accepts one connection.
+///
+/// # Errors
+/// What accept(2) says.
+pub fn accept(listener: &OwnedFd) -> Result<OwnedFd, Errno> {
+    use nix::sys::socket::{SockFlag, accept4};
+    let fd = accept4(listener.as_raw_fd(), SockFlag::SOCK_CLOEXEC)?;
+    // SAFETY: just made by accept4.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
