@@ -163,6 +163,12 @@ impl Daemon {
         run(&mut self.vswitch(arguments))
     }
 
+    /// Runs `vswitch` without naming a daemon.
+    #[track_caller]
+    pub fn run_inner(&self, arguments: &[&str]) -> Output {
+        run(Command::new(bins::path("vswitch")).args(arguments).env(leak::MARK, self.mark()))
+    }
+
     /// Runs `vswitch` with something to read.
     #[track_caller]
     pub fn run_with_input(&self, arguments: &[&str], input: &[u8]) -> Output {

@@ -1,0 +1,220 @@
+//! A daemon that dies, and the next one on the same data.
+
+use std::process::Stdio;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tests::{Background, Daemon, Netns, bins, eventually, leak};
+
+use crate::support::{ports, stations};
+
+fn own(program: &str) -> String {
+    bins::path(program).to_str().unwrap().to_owned()
+}
+
+/// How many bytes a line of `stream serve` says have come.
+fn position(line: &str) -> u64 {
+    line.strip_prefix("at ").and_then(|n| n.parse().ok()).unwrap_or(0)
+}
+
+#[test]
+fn a_tcp_connection_outlives_a_killed_daemon() {
+    let mut daemon = Daemon::start();
+    let (u1, u2) = (daemon.sleeper("u1"), daemon.sleeper("u2"));
+    let mut server = Background::start(&mut daemon.exec_command("u2", &[&own("stream"), "serve", "7000"]));
+    server.line(|line| line == "listening");
+    let mut client = daemon.exec_command("u1", &[&own("stream"), "send", &u2.ip, "7000"]);
+    let mut client = Background::start_with_stdin(client.stdin(Stdio::piped()));
+    client.line(|line| line == "connected");
+    server.line(|line| position(line) > 0);
+
+    for _ in 0..3 {
+        daemon.kill();
+        assert!(server.is_running() && client.is_running());
+        daemon.start_again();
+        // More than what was already under way in the two sockets.
+        let before = position(&server.line(|line| position(line) > 0));
+        server.line(|line| position(line) > before + (16 << 20));
+    }
+
+    assert_eq!(daemon.names(false), ["u1", "u2"]);
+    for was in [&u1, &u2] {
+        let is = daemon.container(&was.name);
+        assert_eq!((&is.id, &is.ip, &is.mac, is.pid), (&was.id, &was.ip, &was.mac, was.pid));
+    }
+    drop(client.stdin());
+    let (status, said) = client.end();
+    assert_eq!(status, 0, "{said}");
+    let (status, said) = server.end();
+    assert_eq!(status, 0, "{said}");
+    assert!(said.contains("done"), "{said}");
+}
+
+#[test]
+fn a_new_daemon_takes_back_containers_addresses_and_attached_namespaces() {
+    let mut daemon = Daemon::start();
+    let netns = Netns::new();
+    let u1 = daemon.sleeper("u1");
+    daemon.ok(&["attach", "--netns", netns.path().to_str().unwrap(), "--name", "ns1"]);
+    daemon.kill();
+    daemon.start_again();
+    assert_eq!(ports(&daemon).len(), 2);
+    daemon.ping("u1", "172.17.0.3");
+    netns.run("ping", &["-c", "1", "-W", "10", &u1.ip]).ok();
+    assert!(stations(&daemon).contains(&u1.mac));
+    assert_eq!(daemon.sleeper("u2").ip, "172.17.0.4");
+    let said = daemon.run(&["run", "--name", "u1", "--", "true"]).fails_with(125);
+    assert!(said.contains("already in use"), "{said}");
+    assert_eq!(daemon.exec("u1", &["echo", "still here"]).ok(), "still here\n");
+}
+
+#[test]
+fn containers_taken_back_end_as_any_other() {
+    let mut daemon = Daemon::start();
+    daemon.ok(&[
+        "run",
+        "-d",
+        "--name",
+        "u1",
+        "--",
+        "sh",
+        "-c",
+        "trap 'exit 6' TERM; echo ready; while :; do sleep 0.05; done",
+    ]);
+    daemon.sleeper("u2");
+    daemon.ok(&["run", "-d", "--rm", "--name", "u3", "--", "sleep", "infinity"]);
+    eventually("the trap to be set", || (daemon.ok(&["logs", "u1"]) == "ready").then_some(()));
+    daemon.kill();
+    daemon.start_again();
+    daemon.ok(&["stop", "u1"]);
+    assert_eq!(daemon.ok(&["wait", "u1"]), "6");
+    daemon.ok(&["rm", "-f", "u2"]);
+    daemon.ok(&["kill", "u3"]);
+    daemon.until_gone("u3");
+    assert_eq!(daemon.names(true), ["u1"]);
+    assert_eq!(daemon.sleeper("next").ip, "172.17.0.2");
+}
+
+#[test]
+fn containers_that_end_while_no_daemon_runs_have_ended_for_the_next() {
+    let mut daemon = Daemon::start();
+    let script = "trap 'exit 5' TERM; echo ready; while :; do sleep 0.05; done";
+    daemon.ok(&["run", "-d", "--name", "by-itself", "--", "sh", "-c", script]);
+    eventually("the trap to be set", || (daemon.ok(&["logs", "by-itself"]) == "ready").then_some(()));
+    let by_itself = daemon.container("by-itself");
+    let killed = daemon.sleeper("killed");
+    let shimless = daemon.sleeper("shimless");
+    daemon.ok(&["run", "-d", "--rm", "--name", "removed", "--", "sleep", "infinity"]);
+    let removed = daemon.container("removed");
+    let stays = daemon.sleeper("stays");
+    let shim = daemon.inspect("shimless")["Vswitch"]["ShimPid"].as_i64().unwrap();
+    daemon.kill();
+
+    let signal = |pid: i32, signal| kill(Pid::from_raw(pid), signal).unwrap();
+    signal(by_itself.pid, Signal::SIGTERM);
+    signal(killed.pid, Signal::SIGKILL);
+    signal(removed.pid, Signal::SIGKILL);
+    signal(shim.try_into().unwrap(), Signal::SIGKILL);
+    // Those of `stays` remain: its shim and its command.
+    eventually("the others to end", || (daemon.leftovers().len() == 2).then_some(()));
+
+    daemon.start_again();
+    assert_eq!(daemon.names(false), ["stays"]);
+    assert_eq!(daemon.names(true), ["by-itself", "killed", "shimless", "stays"]);
+    assert_eq!(daemon.inspect("by-itself")["State"]["ExitCode"], 5);
+    assert_eq!(daemon.inspect("killed")["State"]["ExitCode"], 137);
+    assert_eq!(ports(&daemon), ["stays:eth0"]);
+    for ip in ["172.17.0.2", "172.17.0.3", "172.17.0.4", "172.17.0.5"] {
+        let name = format!("next-{}", &ip[9..]);
+        assert_eq!(daemon.sleeper(&name).ip, ip);
+    }
+    let _ = shimless;
+    daemon.ping("stays", "172.17.0.2");
+    assert_eq!(daemon.container("stays").ip, stays.ip);
+    daemon.ok(&["rm", "by-itself", "killed", "shimless"]);
+}
+
+#[test]
+fn a_foreground_container_goes_on_without_a_daemon() {
+    let mut daemon = Daemon::start();
+    let script = "echo ready; read line; echo $line; exit 4";
+    let mut command = daemon.vswitch(&["run", "--name", "u1", "--", "sh", "-c", script]);
+    let mut command = Background::start_with_stdin(command.stdin(Stdio::piped()));
+    let mut stdin = command.stdin().unwrap();
+    command.line(|line| line == "ready");
+    daemon.kill();
+    assert!(command.is_running());
+    daemon.start_again();
+    std::io::Write::write_all(&mut stdin, b"hello\n").unwrap();
+    let (status, said) = command.end();
+    assert_eq!(status, 4, "{said}");
+    assert!(said.contains("hello"), "{said}");
+    daemon.until_gone("u1");
+}
+
+#[test]
+fn a_foreground_command_ends_with_its_own_status_though_no_daemon_runs() {
+    let mut daemon = Daemon::start();
+    let script = "echo ready; read line; exit 4";
+    let mut command = daemon.vswitch(&["run", "--name", "u1", "--", "sh", "-c", script]);
+    let mut command = Background::start_with_stdin(command.stdin(Stdio::piped()));
+    let mut stdin = command.stdin().unwrap();
+    command.line(|line| line == "ready");
+    daemon.kill();
+    std::io::Write::write_all(&mut stdin, b"go on\n").unwrap();
+    assert_eq!(command.end().0, 4);
+    daemon.until_nothing_is_left();
+    daemon.start_again();
+    assert!(daemon.names(true).is_empty());
+    assert_eq!(daemon.sleeper("next").ip, "172.17.0.2");
+}
+
+#[test]
+fn a_daemon_killed_again_and_again_while_containers_come_and_go_keeps_its_books() {
+    let mut daemon = Daemon::start();
+    let stays = daemon.sleeper("stays");
+    for round in 0..10u64 {
+        let mut clients: Vec<Background> = (0..4)
+            .map(|n| {
+                daemon.background(&[
+                    "run",
+                    "-d",
+                    "--name",
+                    &format!("r{round}-{n}"),
+                    "--",
+                    "sleep",
+                    "infinity",
+                ])
+            })
+            .collect();
+        std::thread::sleep(std::time::Duration::from_millis(round * 7));
+        daemon.kill();
+        for client in clients.drain(..) {
+            let (status, said) = client.end();
+            assert!([0, 125].contains(&status), "{status}: {said}");
+        }
+        daemon.start_again();
+        for name in daemon.names(true) {
+            if name != "stays" {
+                daemon.ok(&["rm", "-f", &name]);
+            }
+        }
+    }
+    assert_eq!(daemon.names(true), ["stays"]);
+    eventually("all but one container to be gone", || (daemon.leftovers().len() == 2).then_some(()));
+    let dirs = std::fs::read_dir(daemon.data_dir().join("containers")).unwrap().count();
+    assert_eq!(dirs, 1, "{:?}", leak::paths_below(&daemon.data_dir()));
+    assert_eq!(daemon.sleeper("next").ip, "172.17.0.3");
+    daemon.ping("next", &stays.ip);
+}
+
+#[test]
+fn a_daemon_told_to_leave_containers_running_does() {
+    let mut daemon = Daemon::start_with(&["--live-restore"]);
+    let u1 = daemon.sleeper("u1");
+    daemon.terminate();
+    assert_eq!(daemon.leftovers().len(), 2, "{:?}", daemon.leftovers());
+    daemon.start_again();
+    assert_eq!(daemon.container("u1").pid, u1.pid);
+    daemon.ok(&["rm", "-f", "u1"]);
+}

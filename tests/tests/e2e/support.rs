@@ -1,0 +1,56 @@
+//! Questions that several tests ask.
+
+use serde_json::Value;
+use tests::{Daemon, eventually};
+
+/// What a port has counted, under one name.
+#[track_caller]
+pub(crate) fn counted(daemon: &Daemon, container: &str, counter: &str) -> u64 {
+    stats(daemon, container)[counter].as_u64().unwrap_or_else(|| panic!("no {counter}"))
+}
+
+/// How many frames of a port were dropped for a reason, `way` being `RxDrops` or `TxDrops`.
+#[track_caller]
+pub(crate) fn dropped(daemon: &Daemon, container: &str, way: &str, reason: &str) -> u64 {
+    stats(daemon, container)[way][reason].as_u64().unwrap_or(0)
+}
+
+/// A port's statistics.
+#[track_caller]
+pub(crate) fn stats(daemon: &Daemon, container: &str) -> Value {
+    let text = daemon.ok(&["stats", container, "--format", "json"]);
+    serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e} in {text}"))
+}
+
+/// The addresses in the forwarding table of the default network.
+#[track_caller]
+pub(crate) fn stations(daemon: &Daemon) -> Vec<String> {
+    let text = daemon.ok(&["bridge", "fdb", "bridge", "--format", "json"]);
+    let macs = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["Mac"].clone());
+    macs.map(|mac| mac.as_str().unwrap().to_owned()).collect()
+}
+
+/// The ports of the default network.
+#[track_caller]
+pub(crate) fn ports(daemon: &Daemon) -> Vec<String> {
+    bridge(daemon)["Ports"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|p| p["Name"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+/// The default network's bridge.
+#[track_caller]
+pub(crate) fn bridge(daemon: &Daemon) -> Value {
+    serde_json::from_str(daemon.ok(&["bridge", "show", "--format", "json"]).lines().next().unwrap()).unwrap()
+}
+
+/// Waits until a port of this name is on the default network, or until it is not.
+#[track_caller]
+pub(crate) fn until_port(daemon: &Daemon, name: &str, there: bool) {
+    eventually(&format!("port {name} there: {there}"), || {
+        (ports(daemon).iter().any(|port| port == name) == there).then_some(())
+    });
+}
