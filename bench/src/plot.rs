@@ -34,14 +34,18 @@ text { font: 13px system-ui, sans-serif; fill: #1f2328 }
 
 /// The plot of a suite's first figure.
 pub(crate) fn svg(results: &Results, suite: &str) -> String {
-    let cases: Vec<(&str, Vec<Row<'_>>)> =
+    let mut cases: Vec<(&str, Vec<Row<'_>>)> =
         results.cases(suite).into_iter().map(|case| (case, results.rows(suite, case))).collect();
-    let rows = || cases.iter().flat_map(|(_, rows)| rows);
-    let largest =
-        rows().filter_map(|row| row.figures.first()).map(|(.., spread)| spread.max).fold(0.0, f64::max);
+    let first = cases.iter().flat_map(|(_, rows)| rows).find_map(|row| row.figures.first());
+    let (name, unit) = first.map_or(("", ""), |(name, unit, _)| (*name, *unit));
+    // A case whose first figure is another would need a scale of its own.
+    for (_, rows) in &mut cases {
+        rows.retain(|row| row.figures.first().is_some_and(|(other, ..)| *other == name));
+    }
+    cases.retain(|(_, rows)| !rows.is_empty());
+    let figures = cases.iter().flat_map(|(_, rows)| rows).filter_map(|row| row.figures.first());
+    let largest = figures.map(|(.., spread)| spread.max).fold(0.0, f64::max);
     let scale = if largest > 0.0 { (WIDTH - LEFT - RIGHT) / largest } else { 0.0 };
-    let (name, unit) =
-        rows().find_map(|row| row.figures.first()).map_or(("", ""), |(name, unit, _)| (name, unit));
 
     let mut body = String::new();
     let mut y = TOP;
@@ -128,6 +132,15 @@ mod tests {
         assert!(svg.contains("7.50 Gb/s, 0.50 x bridge"), "{svg}");
         assert!(svg.contains(r#"class="own""#));
         assert!(svg.contains("tcp: throughput, Gb/s"));
+    }
+
+    #[test]
+    fn a_case_with_another_first_figure_has_no_bar() {
+        let mut results = sample(&[("vswitch", &[5.0])]);
+        results.measured("tcp", "stop", "vswitch", 0, vec![crate::report::Figure::new("stop", "s", 900.0)]);
+        let svg = svg(&results, "tcp");
+        assert_eq!(svg.matches("<rect").count(), 1);
+        assert!(!svg.contains("stop"), "{svg}");
     }
 
     #[test]

@@ -17,8 +17,9 @@ use nix::unistd::Pid;
 use crate::error::{Doing, Error, Result};
 use crate::netns::Netns;
 
-/// How long a process may take to end after SIGTERM before it gets SIGKILL.
-const GRACE: Duration = Duration::from_secs(5);
+/// How long a process may take to end after SIGTERM before it gets SIGKILL: long, because a switch with hundreds of
+/// namespaces has much to put in order.
+const GRACE: Duration = Duration::from_mins(1);
 
 /// Prepares `command` to run in `netns` (or where this process runs) and to be killed when this process ends.
 pub(crate) fn confine(command: &mut Command, netns: Option<&Netns>) -> Result<()> {

@@ -34,9 +34,13 @@ pub(crate) fn memory(roots: &[u32]) -> Result<Memory> {
 
 /// The memory of all processes there are but the benchmark's own.
 pub(crate) fn memory_of_others() -> Result<Memory> {
+    Ok(memory_of(&others()?))
+}
+
+/// The ids of all processes there are but the benchmark's own.
+pub(crate) fn others() -> Result<Vec<u32>> {
     let own = std::process::id();
-    let others: Vec<u32> = processes()?.into_iter().filter(|id| *id != own && *id != FIRST).collect();
-    Ok(memory_of(&others))
+    Ok(processes()?.into_iter().filter(|id| *id != own && *id != FIRST).collect())
 }
 
 /// The id of the first process of the cage.

@@ -34,6 +34,7 @@ pub(super) fn run(
                 Ok(figures) => results.measured(SUITE, &case, peer.name(), round, figures),
                 Err(error) => results.failed(SUITE, &case, peer.name(), round, &error),
             }
+            super::nothing_left(SUITE, round, results)?;
         }
     }
     Ok(())

@@ -12,6 +12,9 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use crate::error::{Doing as _, Error, Result};
 use crate::netns::{Eth0, Netns};
 use crate::options::{Options, Suite};
@@ -148,6 +151,33 @@ fn in_turn(
                     Err(error) => results.failed(suite.name(), case, name, round, &error),
                 }
             }
+        }
+        drop(pairs);
+        nothing_left(suite.name(), round, results)?;
+    }
+    Ok(())
+}
+
+/// How long processes that a switch has started may outlive it.
+const GONE: Duration = Duration::from_secs(10);
+
+/// Checks that no process of the switches that were just stopped is left. One that is counts as a failure of the suite
+/// and is ended, by its id, so that the next round starts clean.
+fn nothing_left(suite: &str, round: u32, results: &mut Results) -> Result<()> {
+    let none = || Ok(usage::others()?.is_empty().then_some(()));
+    if wait_for("the switches' processes to be gone", GONE, none).is_ok() {
+        return Ok(());
+    }
+    let left = usage::others()?;
+    if let Some(first) = left.first() {
+        let command = std::fs::read_to_string(format!("/proc/{first}/comm")).unwrap_or_default();
+        let error = Error::sentence(format!("left {} processes behind", left.len()));
+        results.failed(suite, "stop", command.trim(), round, &error);
+    }
+    for id in left {
+        if let Ok(id) = i32::try_from(id) {
+            // It may have ended in this very moment.
+            let _ = kill(Pid::from_raw(id), Signal::SIGKILL);
         }
     }
     Ok(())

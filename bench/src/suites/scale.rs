@@ -31,6 +31,7 @@ pub(super) fn run(
             if let Err(error) = measure(&**peer, round, options, place, results) {
                 results.failed(SUITE, "attach and watch", peer.name(), round, &error);
             }
+            super::nothing_left(SUITE, round, results)?;
         }
     }
     Ok(())
@@ -73,7 +74,10 @@ fn measure(
     if addresses.len() != count {
         return Err(Error::sentence(format!("{count} namespaces share {} addresses", addresses.len())));
     }
+    let start = Instant::now();
     drop(switch);
+    let stopped = vec![Figure::new("orderly stop", "s", start.elapsed().as_secs_f64())];
+    results.measured(SUITE, &format!("{count} ports, stop"), peer.name(), round, stopped);
     Ok(())
 }
 
