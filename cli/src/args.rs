@@ -280,7 +280,7 @@ pub enum BridgeCommand {
         /// The port, as `bridge show` names it, or its container
         port: String,
         /// Whether
-        #[arg(value_parser = on_off())]
+        #[arg(action = clap::ArgAction::Set, value_parser = on_off())]
         state: bool,
     },
     /// Pin a station to a port, or take it out of the table
@@ -311,7 +311,7 @@ pub enum BridgeCommand {
         /// The port
         port: String,
         /// `up` or `down`
-        #[arg(value_parser = up_down())]
+        #[arg(action = clap::ArgAction::Set, value_parser = up_down())]
         state: bool,
     },
 }

@@ -8,15 +8,24 @@ use crate::client::Client;
 use crate::error::Outcome;
 use crate::format;
 
+/// One object, not a list of one.
+fn object(value: &Value, format: &str) -> Outcome {
+    if format == "json" {
+        println!("{value}");
+    } else {
+        print!("{}", format::inspect(std::slice::from_ref(value), Some(format))?);
+    }
+    Ok(0)
+}
+
 /// Shows the daemon's state.
 ///
 /// # Errors
 /// The daemon's own sentence.
 pub fn info(client: &Client, args: &Format) -> Outcome {
     let info = client.get("/info")?;
-    if args.format.is_some() {
-        print!("{}", format::inspect(&[info], args.format.as_deref())?);
-        return Ok(0);
+    if let Some(format) = &args.format {
+        return object(&info, format);
     }
     let v = &info["Vswitch"];
     println!("Containers: {}", info["Containers"]);
@@ -47,10 +56,8 @@ pub fn info(client: &Client, args: &Format) -> Outcome {
 pub fn version(client: &Client, args: &Format) -> Outcome {
     let own = vswitch::control::wire::version();
     let server = client.get("/version").ok();
-    if args.format.is_some() {
-        let both = json!({"Client": own, "Server": server});
-        print!("{}", format::inspect(&[both], args.format.as_deref())?);
-        return Ok(0);
+    if let Some(format) = &args.format {
+        return object(&json!({"Client": own, "Server": server}), format);
     }
     let print = |title: &str, v: &Value| {
         let text = |key: &str| v[key].as_str().unwrap_or_default().to_owned();

@@ -15,12 +15,18 @@ use crate::start;
 fn netns_path(path: &Path) -> Result<PathBuf, Failure> {
     let bare = path.components().count() == 1 && !path.exists();
     let full = if bare { Path::new("/run/netns").join(path) } else { path.to_owned() };
-    full.canonicalize().map_err(|_| {
+    let missing = || {
         Failure::new(format!(
             "there is no network namespace at {}: `ip netns list` shows those that are",
             full.display()
         ))
-    })
+    };
+    let (Some(dir), Some(name)) = (full.parent(), full.file_name()) else { return Ok(full) };
+    // Not the whole path: what a link in /proc/PID/ns says is no path. But its directory, for the
+    // helper has another /proc/self and another working directory.
+    let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+    let resolved = dir.canonicalize().map_err(|_| missing())?.join(name);
+    if resolved.exists() { Ok(resolved) } else { Err(missing()) }
 }
 
 /// Makes a container of an existing namespace.

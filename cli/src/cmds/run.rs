@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::process::Child;
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, sigprocmask};
-use nix::sys::signalfd::SignalFd;
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
 use vswitch::control::daemon::{CreateReply, CreateRequest};
 use vswitch::sandbox::shim;
@@ -133,5 +133,5 @@ fn hold_signals() -> Result<SignalFd, Failure> {
     }
     let failed = |e: nix::errno::Errno| Failure::new(format!("signals cannot be held: {e}"));
     sigprocmask(SigmaskHow::SIG_BLOCK, Some(&set), None).map_err(failed)?;
-    SignalFd::new(&set).map_err(failed)
+    SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC).map_err(failed)
 }
