@@ -20,8 +20,8 @@ use super::shim_link::ShimLink;
 use super::store::Store;
 use crate::dataplane::tap::tap_port;
 use crate::dataplane::{Bridge, Port, PortConfig, PortEvent, Receive, Switch};
-use crate::sandbox::EXIT_FILE;
 use crate::sandbox::spec::{HeldPort, PortSpec, ShimEvent, ShimRequest, Target};
+use crate::sandbox::{EXIT_FILE, reaper};
 
 /// How long a shim has to answer; all it does by itself takes milliseconds.
 const SHIM_ANSWER: Duration = Duration::from_secs(10);
@@ -497,6 +497,8 @@ impl Daemon {
 
     /// Listens to a shim until its container ends.
     async fn follow(self: Arc<Self>, id: String, link: Arc<ShimLink>) {
+        let pid = self.view(&id).map_or(0, |view| view.pid);
+        let netns = (pid > 0).then(|| reaper::NetnsId::of(pid).ok()).flatten();
         loop {
             match link.recv().await {
                 Ok((ShimEvent::Exited(exit), _)) => {
@@ -505,7 +507,11 @@ impl Daemon {
                 }
                 Ok(_) => {}
                 Err(_) => {
-                    // The shim died. Its command dies with it, and TAPs that nobody holds go.
+                    // The shim died, and its command with it; the command's children are left.
+                    if let Some(netns) = netns {
+                        let killed = tokio::task::spawn_blocking(move || reaper::kill_all(netns));
+                        let _ = killed.await;
+                    }
                     self.finish(&id, 137);
                     return;
                 }
@@ -717,11 +723,11 @@ impl Daemon {
             return Ok(());
         }
         for (signal, patience) in [(Signal::SIGTERM, grace), (Signal::SIGKILL, SHIM_ANSWER)] {
-            match self.kill(&id, signal) {
-                // It ended by itself a moment ago.
-                Err(ControlError::NotFound(_)) => return Ok(()),
-                other => other?,
+            if patience.is_zero() {
+                continue;
             }
+            // Refused when it ends by itself at this moment: then there is nothing but to wait.
+            let _ = self.kill(&id, signal);
             if tokio::time::timeout(patience, ended(&mut phase)).await.is_ok() {
                 return Ok(());
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 ///
 /// ```
 /// use std::time::Duration;
-/// assert_eq!(cli::format::units::human_duration(Duration::from_mins(5)), "5 minutes");
+/// assert_eq!(vswitch::control::units::human_duration(Duration::from_mins(5)), "5 minutes");
 /// ```
 pub fn human_duration(duration: Duration) -> String {
     let seconds = duration.as_secs();

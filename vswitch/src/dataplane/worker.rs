@@ -71,6 +71,7 @@ impl Handle {
             events,
             queues: Vec::new(),
             frame: Frame::new(),
+            worked: false,
             ctx: Context { worker: id, now_ms: 0, now: 0, scratch: Frame::new(), capture },
         };
         let thread = std::thread::Builder::new().name(format!("worker-{id}")).spawn(move || worker.run())?;
@@ -108,6 +109,8 @@ struct Worker {
     queues: Vec<Option<Queue>>,
     frame: Frame,
     ctx: Context,
+    /// The last turn carried frames.
+    worked: bool,
 }
 
 impl Worker {
@@ -115,6 +118,7 @@ impl Worker {
         let mut events = [EpollEvent::empty(); EVENTS];
         loop {
             let n = self.wait(&mut events);
+            self.worked = n > 0;
             self.ctx.now_ms = coarse_ms();
             self.ctx.now = coarse_seconds();
             for event in &events[..n] {
@@ -143,6 +147,14 @@ impl Worker {
                     Ok(0) | Err(_) => std::hint::spin_loop(),
                     Ok(n) => return n,
                 }
+            }
+        }
+        // Whoever shares this processor may have the next frames ready: one turn for it is cheaper
+        // than going to sleep and being woken for each.
+        if self.worked {
+            std::thread::yield_now();
+            if let Ok(n @ 1..) = self.epoll.wait(events, EpollTimeout::ZERO) {
+                return n;
             }
         }
         // EINTR is the only error there is with arguments of our own.

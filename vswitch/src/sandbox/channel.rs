@@ -91,7 +91,11 @@ impl Channel {
     /// # Errors
     /// [`ChannelError`]; `EAGAIN` on a non-blocking socket without one.
     pub fn recv<T: DeserializeOwned>(&self) -> Result<(T, Vec<OwnedFd>), ChannelError> {
-        let mut buf = vec![0; MAX_MESSAGE];
+        let len = match passing::next_len(self.0.as_fd()) {
+            Ok(0) | Err(Errno::ECONNRESET) => return Err(ChannelError::Closed),
+            other => other?.min(MAX_MESSAGE),
+        };
+        let mut buf = vec![0; len];
         let (n, fds) = match passing::recv_with_fds(self.0.as_fd(), &mut buf) {
             Ok((0, _)) | Err(Errno::ECONNRESET) => return Err(ChannelError::Closed),
             other => other?,

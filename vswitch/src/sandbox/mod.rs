@@ -10,6 +10,7 @@ pub mod helper;
 pub mod init;
 pub mod netlink;
 pub mod ns;
+pub mod reaper;
 pub mod shim;
 pub mod spec;
 

@@ -7,8 +7,6 @@
 
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 use std::process::Child;
 
 use nix::errno::Errno;
@@ -20,6 +18,7 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::Pid;
 
 use super::channel::{Channel, ChannelError, spawn_self};
+use super::reaper::{self, NetnsId};
 use super::spec::{
     Exit, HeldPort, HelperReply, HelperSpec, InitReply, PortSpec, Sandbox, ShimEvent, ShimReply, ShimRequest,
     ShimSpec, Target,
@@ -54,8 +53,8 @@ struct Init {
     child: Child,
     /// Open until the command runs.
     channel: Option<Channel>,
-    /// Device and inode of its network namespace.
-    netns: (u64, u64),
+    /// Its network namespace.
+    netns: Option<NetnsId>,
 }
 
 struct Shim {
@@ -125,18 +124,18 @@ impl Shim {
             let (child, channel) = spawn_self("inner-init", |_| {})
                 .map_err(|e| format!("the container's first process cannot be started: {e}"))?;
             let pid = child.id() as i32;
-            self.init = Some(Init { child, channel: None, netns: (0, 0) });
+            self.init = Some(Init { child, channel: None, netns: None });
             let lost = |e: ChannelError| format!("the container's first process died early: {e}");
             channel.send(spec, &[]).map_err(lost)?;
             match channel.recv().map_err(lost)? {
                 (InitReply::Ready, _) => {}
                 (InitReply::Failed { message, code }, _) => return Err(Failure { message, code }),
             }
-            let netns = fs::metadata(format!("/proc/{pid}/ns/net"))
-                .map_err(|e| format!("the container's namespace cannot be seen: {e}"))?;
+            let netns =
+                NetnsId::of(pid).map_err(|e| format!("the container's namespace cannot be seen: {e}"))?;
             if let Some(init) = &mut self.init {
                 init.channel = Some(channel);
-                init.netns = (netns.dev(), netns.ino());
+                init.netns = Some(netns);
             }
         }
         for spec in std::mem::take(&mut self.spec.ports) {
@@ -376,43 +375,16 @@ impl Shim {
         let _ = fs::remove_file(self.spec.dir.join(super::SOCKET_FILE));
     }
 
-    /// Ends what the command left behind in its network namespace. A process that appears between
-    /// two looks is found by the next one.
+    /// Ends what the command left behind.
     fn kill_rest(&self) {
-        let Some(netns) = self.init.as_ref().map(|init| init.netns).filter(|ns| ns.1 != 0) else { return };
-        for _ in 0..100 {
-            if !kill_all_in(netns) {
-                return;
-            }
+        if let Some(netns) = self.init.as_ref().and_then(|init| init.netns) {
+            reaper::kill_all(netns);
         }
     }
 }
 
 fn held(port: &Port) -> HeldPort {
     HeldPort { spec: port.spec.clone(), offloads: port.offloads, queues: port.queues.len() }
-}
-
-/// Kills every process of one network namespace; true if there was a live one.
-fn kill_all_in(netns: (u64, u64)) -> bool {
-    use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
-    let inside = |dir: &Path| fs::metadata(dir.join("ns/net")).is_ok_and(|m| (m.dev(), m.ino()) == netns);
-    let mut found = false;
-    let Ok(all) = fs::read_dir("/proc") else { return false };
-    for entry in all.flatten() {
-        let pid = entry.file_name().to_str().and_then(|name| name.parse().ok());
-        let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) else { continue };
-        if !inside(&entry.path()) {
-            continue;
-        }
-        // Look again with the process held, so that its number cannot have been given to another.
-        if let Ok(held) = pidfd_open(pid, PidfdFlags::empty())
-            && inside(&entry.path())
-            && pidfd_send_signal(&held, rustix::process::Signal::KILL).is_ok()
-        {
-            found = true;
-        }
-    }
-    found
 }
 
 /// Starts a shim, as the caller's child.

@@ -53,6 +53,19 @@ pub fn recv_with_fds(socket: BorrowedFd<'_>, buf: &mut [u8]) -> Result<(usize, V
     Ok((message.bytes, fds))
 }
 
+/// Bytes of the next message, which stays where it is; 0 when the other side closed.
+///
+/// # Errors
+/// What recv(2) says.
+pub fn next_len(socket: BorrowedFd<'_>) -> Result<usize, Errno> {
+    loop {
+        match nix::sys::socket::recv(socket.as_raw_fd(), &mut [], MsgFlags::MSG_PEEK | MsgFlags::MSG_TRUNC) {
+            Err(Errno::EINTR) => {}
+            other => return other,
+        }
+    }
+}
+
 /// Takes over a descriptor that this process was started with, by its number.
 ///
 /// # Errors
