@@ -93,13 +93,14 @@ as_ordinary_user() {
     local tests=$1 target=$2
     id "$user" >/dev/null 2>&1 || useradd --system --no-create-home --shell /usr/sbin/nologin "$user" \
         || fail "useradd could not make the user $user."
-    # The clone may lie where this user cannot look.
+    # The clone may lie where this user cannot look, and so may directories of root's PATH.
+    local path=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
     stage=$(mktemp -d /tmp/vst.XXXXXX)
     chmod 0755 "$stage"
     install -m 0755 "$tests" "$stage/e2e"
     install -m 0755 "$target"/{vswitch,frames,stream} "$stage"
     install -d -m 0700 -o "$user" "$stage"/{home,run,tmp}
-    count env -i -C "$stage/home" PATH="$PATH" LANG=C.UTF-8 RUST_BACKTRACE=1 USER="$user" \
+    count env -i -C "$stage/home" PATH="$path" LANG=C.UTF-8 RUST_BACKTRACE=1 USER="$user" \
         HOME="$stage/home" XDG_RUNTIME_DIR="$stage/run" TMPDIR="$stage/tmp" \
         setpriv --reuid "$user" --regid "$user" --clear-groups --inh-caps=-all \
         "$stage/e2e" --test-threads="$threads" "${filters[@]}"

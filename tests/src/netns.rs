@@ -55,7 +55,9 @@ impl Netns {
         if !is_root() {
             unshare.args(["--user", "--map-root-user"]);
         }
-        unshare.args(["--net", "--kill-child", "--", "sleep", "infinity"]).stdin(Stdio::null());
+        // It ends with the thread that runs the test, should that not get so far as to end it.
+        let sleep = ["setpriv", "--pdeathsig", "KILL", "--", "sleep", "infinity"];
+        unshare.args(["--net", "--"]).args(sleep).stdin(Stdio::null());
         let own = leak::netns_inode(std::process::id().cast_signed());
         let child = unshare.spawn().unwrap_or_else(|e| panic!("unshare cannot be started: {e}"));
         let pid = child.id().cast_signed();

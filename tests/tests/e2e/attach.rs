@@ -24,6 +24,25 @@ fn an_attached_namespace_reaches_the_containers() {
 }
 
 #[test]
+fn a_namespace_is_attached_by_a_link_of_proc() {
+    let daemon = Daemon::start();
+    let netns = Netns::held();
+    attach(&daemon, &netns, "ns1");
+    netns.run("ping", &["-c", "1", "-W", "10", "172.17.0.2"]).ok();
+    daemon.ok(&["detach", "ns1"]);
+    // As its own process names it.
+    let mut command = netns.command(tests::bins::path("vswitch").to_str().unwrap(), &[]);
+    command.arg("--host").arg(format!("unix://{}", daemon.socket().display()));
+    command.args(["attach", "--netns", "/proc/self/ns/net", "--name", "ns1"]).env(leak::MARK, daemon.mark());
+    eventually("the interface to be gone", || {
+        (!netns.run("ip", &["-o", "link"]).ok().contains("eth0")).then_some(())
+    });
+    tests::run(&mut command).ok();
+    netns.run("ping", &["-c", "1", "-W", "10", "172.17.0.2"]).ok();
+    daemon.ok(&["detach", "ns1"]);
+}
+
+#[test]
 fn a_namespace_is_attached_by_a_process_in_it() {
     let daemon = Daemon::start();
     let netns = Netns::held();

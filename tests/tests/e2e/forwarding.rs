@@ -155,10 +155,10 @@ fn a_container_that_does_not_read_does_not_block_the_others() {
     let (_, u2, u3) = (daemon.sleeper("u1"), daemon.sleeper("u2"), daemon.sleeper("u3"));
     daemon.ping("u1", &u2.ip);
     // A stopped process reads nothing; its socket fills, and the frames are the kernel's to drop.
-    let mut deaf = Background::start(&mut daemon.exec_command("u2", &["nc", "-u", "-l", "-v", "9000"]));
+    let mut deaf = Background::start(&mut daemon.exec_command("u2", &["nc", "-n", "-u", "-l", "-v", "9000"]));
     deaf.line(|line| line.contains("ound on") || line.contains("istening"));
     deaf.signal(nix::sys::signal::Signal::SIGSTOP);
-    let flood = format!("head -c 20000000 /dev/zero | nc -u -w 1 {} 9000", u2.ip);
+    let flood = format!("head -c 20000000 /dev/zero | nc -n -u -w 1 {} 9000", u2.ip);
     let mut flood = Background::start(&mut daemon.exec_command("u1", &["sh", "-c", &flood]));
     for _ in 0..5 {
         daemon.ping("u1", &u3.ip);

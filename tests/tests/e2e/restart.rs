@@ -142,6 +142,7 @@ fn a_foreground_container_goes_on_without_a_daemon() {
     let mut command = Background::start_with_stdin(command.stdin(Stdio::piped()));
     let mut stdin = command.stdin().unwrap();
     command.line(|line| line == "ready");
+    eventually("the container to be in the books", || (daemon.names(false) == ["u1"]).then_some(()));
     daemon.kill();
     assert!(command.is_running());
     daemon.start_again();
@@ -160,6 +161,7 @@ fn a_foreground_command_ends_with_its_own_status_though_no_daemon_runs() {
     let mut command = Background::start_with_stdin(command.stdin(Stdio::piped()));
     let mut stdin = command.stdin().unwrap();
     command.line(|line| line == "ready");
+    eventually("the container to be in the books", || (daemon.names(false) == ["u1"]).then_some(()));
     daemon.kill();
     std::io::Write::write_all(&mut stdin, b"go on\n").unwrap();
     assert_eq!(command.end().0, 4);

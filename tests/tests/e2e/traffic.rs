@@ -97,10 +97,10 @@ fn transfer(daemon: &Daemon) {
     let sent = daemon.dir().join("sent");
     let received = daemon.dir().join("received");
     std::fs::write(&sent, &bytes).unwrap();
-    let listen = format!("nc -l -v -N 9000 >{}", received.display());
+    let listen = format!("nc -n -l -v -N 9000 >{}", received.display());
     let mut server = Background::start(&mut daemon.exec_command("u2", &["sh", "-c", &listen]));
     server.line(|line| line.contains("istening"));
-    daemon.exec("u1", &["sh", "-c", &format!("nc -N {} 9000 <{}", u2.ip, sent.display())]).ok();
+    daemon.exec("u1", &["sh", "-c", &format!("nc -n -N {} 9000 <{}", u2.ip, sent.display())]).ok();
     let (status, said) = server.end();
     assert_eq!(status, 0, "{said}");
     assert!(std::fs::read(&received).unwrap() == bytes, "what arrived is not what was sent");
@@ -111,9 +111,9 @@ fn a_datagram_arrives() {
     let daemon = two();
     let u2 = daemon.container("u2");
     let mut server =
-        Background::start(&mut daemon.exec_command("u2", &["nc", "-u", "-l", "-v", "-W", "1", "9000"]));
+        Background::start(&mut daemon.exec_command("u2", &["nc", "-n", "-u", "-l", "-v", "-W", "1", "9000"]));
     server.line(|line| line.contains("ound on") || line.contains("istening"));
-    let mut client = daemon.exec_command("u1", &["nc", "-u", "-w", "2", &u2.ip, "9000"]);
+    let mut client = daemon.exec_command("u1", &["nc", "-n", "-u", "-w", "2", &u2.ip, "9000"]);
     let mut client = client.stdin(Stdio::piped()).spawn().unwrap();
     client.stdin.take().unwrap().write_all(b"a datagram\n").unwrap();
     server.line(|line| line == "a datagram");

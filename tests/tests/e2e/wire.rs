@@ -69,7 +69,21 @@ fn link_local_addresses_of_ipv6_reach_each_other() {
 }
 
 #[test]
-fn frames_with_a_vlan_tag_pass_and_are_learned_by_vlan() {
+fn frames_with_a_vlan_tag_pass_with_it_and_are_learned_by_vlan() {
+    let daemon = Daemon::start();
+    let (_, _) = (daemon.sleeper("u1"), daemon.sleeper("u2"));
+    let mut lines = daemon.background(&["capture", "-i", "u2", "vlan 7"]);
+    lines.line(|line| line.contains("capturing on"));
+    let frame = format!("ffffffffffff02ee00000007810000070800{}", "00".repeat(46));
+    daemon.exec_own("u1", "frames", &["hex", "eth0", &frame]).ok();
+    let line = lines.line(|line| line.contains("vlan 7"));
+    assert!(line.contains("u2:eth0 Out"), "{line}");
+    let table = daemon.ok(&["bridge", "fdb", "--format", "{{.Mac}} {{.Vlan}}"]);
+    assert!(table.contains("02:ee:00:00:00:07 7"), "{table}");
+}
+
+#[test]
+fn interfaces_of_a_vlan_reach_each_other() {
     let daemon = Daemon::start();
     let (u1, _) = (daemon.sleeper("u1"), daemon.sleeper("u2"));
     for (name, address) in [("u1", "10.7.0.1/24"), ("u2", "10.7.0.2/24")] {
@@ -77,7 +91,12 @@ fn frames_with_a_vlan_tag_pass_and_are_learned_by_vlan() {
             "ip link add link eth0 name eth0.7 type vlan id 7 && ip address add {address} dev eth0.7 && \
              ip link set eth0.7 up"
         );
-        daemon.exec(name, &["sh", "-c", &script]).ok();
+        let said = daemon.exec(name, &["sh", "-c", &script]);
+        if said.stderr.contains("Unknown device type") {
+            eprintln!("this kernel has no VLAN interfaces; tagged frames have a test of their own");
+            return;
+        }
+        said.ok();
     }
     daemon.ping("u1", "10.7.0.2");
     let table = daemon.ok(&["bridge", "fdb", "--format", "{{.Mac}} {{.Vlan}}"]);
