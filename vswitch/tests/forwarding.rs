@@ -1,5 +1,7 @@
 //! How a network forwards, seen from hosts in memory.
 
+#![allow(clippy::unwrap_used)]
+
 use std::sync::Arc;
 
 use packet::{MacAddr, Offload};

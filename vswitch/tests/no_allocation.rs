@@ -1,5 +1,5 @@
 //! Nothing is allocated for a forwarded frame.
-#![allow(unsafe_code)]
+#![allow(unsafe_code, clippy::unwrap_used)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::os::fd::{AsFd, BorrowedFd};

@@ -58,12 +58,8 @@ pub fn run(client: Client, args: &Exec) -> Outcome {
         return Err(own(Failure::new("no command was given")));
     };
     let error = Command::new(program).args(arguments).exec();
-    let (why, code) = match Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)) {
-        Errno::ENOENT => ("executable file not found in $PATH".to_owned(), 127),
-        Errno::EACCES => ("permission denied".to_owned(), 126),
-        errno => (errno.desc().to_owned(), 126),
-    };
-    Err(Failure { message: format!("exec: \"{program}\": {why}"), code })
+    let (message, code) = vswitch::sandbox::init::exec_failure(program, &error);
+    Err(Failure { message, code })
 }
 
 fn cannot(name: &str, e: Errno) -> Failure {

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{FromRequest, Path, Query, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
+use axum::{Extension, Json};
 use nix::sys::signal::Signal;
 use packet::{Filter, MacAddr};
 use serde::Deserialize;
@@ -196,8 +196,16 @@ async fn remove(State(daemon): App, Path(id): Path<String>, Params(p): Params<Re
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-async fn create(State(daemon): App, Body_(request): Body_<CreateRequest>) -> Answer {
-    Ok((StatusCode::CREATED, Json(daemon.create(request)?)).into_response())
+/// The process at the other end of a connection, as the kernel says (SO_PEERCRED).
+#[derive(Clone, Copy, Debug)]
+pub struct ClientPid(pub Option<i32>);
+
+async fn create(
+    State(daemon): App,
+    Extension(ClientPid(client)): Extension<ClientPid>,
+    Body_(request): Body_<CreateRequest>,
+) -> Answer {
+    Ok((StatusCode::CREATED, Json(daemon.create(request, client)?)).into_response())
 }
 
 async fn start(State(daemon): App, Path(id): Path<String>) -> Answer {

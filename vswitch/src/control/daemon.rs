@@ -280,11 +280,16 @@ impl Daemon {
         Ok(())
     }
 
-    /// Reserves a name, an address and a directory.
+    /// Reserves a name, an address and a directory. They are given back when the process `client`
+    /// ends before the container was started.
     ///
     /// # Errors
     /// With Docker's sentences; nothing is reserved then.
-    pub fn create(self: &Arc<Self>, request: CreateRequest) -> Result<CreateReply, ControlError> {
+    pub fn create(
+        self: &Arc<Self>,
+        request: CreateRequest,
+        client: Option<i32>,
+    ) -> Result<CreateReply, ControlError> {
         if request.command.is_empty() == request.attach.is_none() {
             return Err(ControlError::Invalid("give either a command or a namespace to attach".into()));
         }
@@ -362,7 +367,7 @@ impl Daemon {
             self.forget(&id);
             return Err(error);
         }
-        self.expire(id.clone());
+        self.expire(id.clone(), client);
         self.changed.notify_waiters();
         let ports = vec![self.port_spec(&record)?];
         let Container { id, name, hostname, origin, .. } = record;
@@ -370,13 +375,26 @@ impl Daemon {
         Ok(CreateReply { id, name, dir, hostname, log, ports })
     }
 
-    /// A reservation whose owner died is taken back after a while.
-    fn expire(self: &Arc<Self>, id: String) {
+    /// A reservation goes with whoever made it, and after a while in any case.
+    fn expire(self: &Arc<Self>, id: String, client: Option<i32>) {
         let daemon = self.clone();
+        let pidfd = client
+            .and_then(rustix::process::Pid::from_raw)
+            .and_then(|pid| rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok());
         tokio::spawn(async move {
             let Ok(mut phase) = daemon.phase(&id) else { return };
-            let left = phase.wait_for(|phase| *phase != Phase::Created);
-            if tokio::time::timeout(RESERVATION, left).await.is_err() {
+            let ended = async {
+                match pidfd.map(crate::sys::asyncfd::readable_fd) {
+                    Some(Ok(pidfd)) => drop(pidfd.readable().await),
+                    _ => std::future::pending().await,
+                }
+            };
+            let dropped = tokio::select! {
+                _ = phase.wait_for(|phase| *phase != Phase::Created) => false,
+                () = ended => true,
+                () = tokio::time::sleep(RESERVATION) => true,
+            };
+            if dropped && daemon.view(&id).is_ok_and(|v| v.record.status == Status::Created) {
                 daemon.forget(&id);
             }
         });

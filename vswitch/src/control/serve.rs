@@ -205,11 +205,13 @@ async fn accept(listener: UnixListener, daemon: Arc<Daemon>) {
                 continue;
             }
         };
+        let client = api::ClientPid(stream.peer_cred().ok().and_then(|c| c.pid()));
         let router = router.clone();
         tokio::spawn(async move {
             let service =
                 hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-                    let request = api::strip_version(request.map(axum::body::Body::new));
+                    let mut request = api::strip_version(request.map(axum::body::Body::new));
+                    request.extensions_mut().insert(client);
                     router.clone().call(request)
                 });
             let _ = hyper::server::conn::http1::Builder::new()

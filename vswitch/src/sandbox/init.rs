@@ -74,12 +74,26 @@ fn become_command(spec: &InitSpec) -> (String, i32) {
         return (format!("signals cannot be unblocked: {e}"), 125);
     }
     let error = command.exec();
+    exec_failure(program, &error)
+}
+
+/// What is said of a program that could not be started, and docker run's status for it.
+pub fn exec_failure(program: &str, error: &std::io::Error) -> (String, i32) {
     match Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)) {
         Errno::ENOENT if program.contains('/') => {
             (format!("exec: \"{program}\": no such file or directory"), NOT_FOUND)
         }
-        Errno::ENOENT => (format!("exec: \"{program}\": executable file not found in $PATH"), NOT_FOUND),
+        // A directory of PATH that may not be entered makes EACCES of every name.
+        errno if errno == Errno::ENOENT || errno == Errno::EACCES && !is_in_path(program) => {
+            (format!("exec: \"{program}\": executable file not found in $PATH"), NOT_FOUND)
+        }
         Errno::EACCES => (format!("exec: \"{program}\": permission denied"), CANNOT_RUN),
         errno => (format!("exec: \"{program}\": {errno}"), CANNOT_RUN),
     }
+}
+
+fn is_in_path(program: &str) -> bool {
+    program.contains('/')
+        || std::env::var_os("PATH")
+            .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).is_file()))
 }

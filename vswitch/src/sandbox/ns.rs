@@ -65,11 +65,7 @@ pub fn open(target: &Target) -> Result<OwnedFd, NsError> {
         }
         (errno, _) => NsError::System { what: "the namespace cannot be opened", errno },
     })?;
-    // nsfs answers this ioctl; a plain file, or another kind of namespace, is found out by setns.
-    match nsfd::owner_of(file.as_fd()) {
-        Err(Errno::ENOTTY | Errno::EINVAL) => Err(NsError::NotANamespace(path)),
-        _ => Ok(file.into()),
-    }
+    if nsfd::is_netns(file.as_fd()) { Ok(file.into()) } else { Err(NsError::NotANamespace(path)) }
 }
 
 fn same(a: &OwnedFd, path: &str) -> bool {
@@ -85,21 +81,19 @@ fn same(a: &OwnedFd, path: &str) -> bool {
 /// # Errors
 /// [`NsError::NotOwner`].
 pub fn enter_owner(netns: &OwnedFd) -> Result<(), NsError> {
-    if nix::unistd::geteuid().is_root() && setns_allowed(netns) {
-        return Ok(());
-    }
     let not_owner = |errno| NsError::NotOwner { what: "the namespace".to_owned(), errno };
     let owner = nsfd::owner_of(netns.as_fd()).map_err(not_owner)?;
-    if same(&owner, "/proc/self/ns/user") {
+    // Capabilities reach into every user namespace below one's own.
+    if same(&owner, "/proc/self/ns/user") || is_admin() {
         return Ok(());
     }
     setns(owner, CloneFlags::CLONE_NEWUSER).map_err(not_owner)
 }
 
-/// Whether the caller's capabilities reach the namespace as they are: it is its own user
-/// namespace's, or a child's of that.
-fn setns_allowed(netns: &OwnedFd) -> bool {
-    nsfd::owner_of(netns.as_fd()).is_ok()
+/// Whether the caller may administer its own user namespace.
+fn is_admin() -> bool {
+    use rustix::thread::{CapabilitySet, capabilities};
+    capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_ADMIN))
 }
 
 /// Joins a network namespace.
@@ -124,6 +118,8 @@ pub fn unshare_net() -> Result<(), NsError> {
             "the limit of network namespaces is reached, raise it with `sysctl user.max_net_namespaces=N`"
                 .into(),
         ),
+        // Not even with the rights that the target's owner has.
+        Errno::EPERM => NsError::NotOwner { what: "the namespace".to_owned(), errno },
         errno => NsError::System { what: "a network namespace cannot be made", errno },
     })
 }
@@ -182,6 +178,11 @@ fn forbidden(errno: Errno) -> String {
                 user.max_net_namespaces with `sysctl`"
             .into();
     }
+    if nix::unistd::geteuid().is_root() && errno == Errno::EPERM {
+        return "this root lacks CAP_SYS_ADMIN, and CAP_SETFCAP to do without: run as an ordinary user, or give \
+                it one of the two"
+            .into();
+    }
     format!(
         "{errno}; a container's seccomp profile or a security module forbids it (as root it needs no user namespace)"
     )
@@ -195,7 +196,9 @@ mod tests {
     fn targets_that_are_no_namespaces_are_told_apart() {
         assert!(matches!(open(&Target::Pid(i32::MAX)), Err(NsError::NoProcess(_))));
         assert!(matches!(open(&Target::Netns("/nonexistent/ns".into())), Err(NsError::NoNamespace(_))));
-        assert!(matches!(open(&Target::Netns("/proc/self/status".into())), Err(NsError::NotANamespace(_))));
+        for other in ["/proc/self/status", "/proc/self/ns/uts"] {
+            assert!(matches!(open(&Target::Netns(other.into())), Err(NsError::NotANamespace(_))), "{other}");
+        }
         assert!(open(&Target::Pid(std::process::id() as i32)).is_ok());
     }
 }

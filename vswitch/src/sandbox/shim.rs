@@ -298,7 +298,8 @@ impl Shim {
         }
         if let Some(daemon) = &self.daemon {
             // It closes its end when the books are done, so that the name is free when we return.
-            let mut fds = [PollFd::new(daemon.as_fd(), PollFlags::POLLIN)];
+            // Nothing else is waited for: what it asks now is of no use any more.
+            let mut fds = [PollFd::new(daemon.as_fd(), PollFlags::empty())];
             let _ = poll(&mut fds, FAREWELL);
         }
         exit.code
