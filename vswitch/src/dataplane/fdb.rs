@@ -76,13 +76,20 @@ pub enum Learned {
     Full,
 }
 
+/// Keys and values on neighbouring cache lines, which the processor fetches as a pair.
 #[derive(Default)]
-#[repr(align(64))]
-struct Keys([AtomicU64; WAYS]);
+#[repr(align(128))]
+struct Bucket {
+    keys: [AtomicU64; WAYS],
+    values: [AtomicU64; WAYS],
+}
 
-#[derive(Default)]
-#[repr(align(64))]
-struct Values([AtomicU64; WAYS]);
+impl Bucket {
+    /// Each place with its key and value.
+    fn slots(&self) -> impl Iterator<Item = (&AtomicU64, &AtomicU64)> {
+        self.keys.iter().zip(&self.values)
+    }
+}
 
 /// port in bits 48..64, flags in 32..48, seconds of the last sighting in 0..32.
 fn pack(port: PortNo, flags: u64, now: u32) -> u64 {
@@ -95,8 +102,7 @@ fn port_of(value: u64) -> PortNo {
 
 /// The forwarding table.
 pub struct Fdb {
-    keys: Box<[Keys]>,
-    values: Box<[Values]>,
+    buckets: Box<[Bucket]>,
     /// Bucket count minus one; the count is a power of two.
     mask: usize,
     seed: u64,
@@ -119,8 +125,7 @@ impl Fdb {
         // Half full at most, where two-choice buckets of eight practically never overflow.
         let buckets = (limit * 2).div_ceil(WAYS).next_power_of_two();
         Self {
-            keys: (0..buckets).map(|_| Keys::default()).collect(),
-            values: (0..buckets).map(|_| Values::default()).collect(),
+            buckets: (0..buckets).map(|_| Bucket::default()).collect(),
             mask: buckets - 1,
             seed: random_seed(),
             limit,
@@ -137,7 +142,7 @@ impl Fdb {
 
     /// The two buckets a key may be in. The seed keeps a sender from choosing addresses that
     /// all fall into the same ones.
-    fn buckets(&self, key: u64) -> [usize; 2] {
+    fn choices(&self, key: u64) -> [usize; 2] {
         // Folded multiplication, twice: the low bits of an address alone must not choose a bucket.
         let fold = |x: u64, k: u64| {
             let m = u128::from(x) * u128::from(k);
@@ -148,8 +153,8 @@ impl Fdb {
     }
 
     fn find(&self, key: u64) -> Option<(&AtomicU64, &AtomicU64)> {
-        for b in self.buckets(key) {
-            let (keys, values) = (&self.keys[b].0, &self.values[b].0);
+        for b in self.choices(key) {
+            let Bucket { keys, values } = &self.buckets[b];
             for i in 0..WAYS {
                 if keys[i].load(Acquire) == key {
                     return Some((&keys[i], &values[i]));
@@ -230,8 +235,8 @@ impl Fdb {
             return false;
         }
         let Some(victim) = self.largest_share() else { return false };
-        for (keys, values) in self.keys.iter().zip(&self.values) {
-            for (slot, value) in keys.0.iter().zip(&values.0) {
+        for bucket in &self.buckets {
+            for (slot, value) in bucket.slots() {
                 let v = value.load(Relaxed);
                 if slot.load(Relaxed) != EMPTY && v & STATIC == 0 && port_of(v) == victim {
                     self.clear(slot, v);
@@ -264,12 +269,12 @@ impl Fdb {
     fn insert(&self, key: u64, value: u64, now: u32) -> bool {
         let mut chosen: Option<(usize, usize, usize)> = None;
         // The emptier of the two buckets, so that neither overflows while the table is half full.
-        for b in self.buckets(key) {
+        for b in self.choices(key) {
             let mut vacant = 0;
             let mut first = WAYS;
             for i in 0..WAYS {
-                if self.keys[b].0[i].load(Relaxed) == EMPTY
-                    || !self.fresh(self.values[b].0[i].load(Relaxed), now)
+                if self.buckets[b].keys[i].load(Relaxed) == EMPTY
+                    || !self.fresh(self.buckets[b].values[i].load(Relaxed), now)
                 {
                     vacant += 1;
                     first = first.min(i);
@@ -280,7 +285,7 @@ impl Fdb {
             }
         }
         let Some((_, b, i)) = chosen else { return false };
-        let (slot, place) = (&self.keys[b].0[i], &self.values[b].0[i]);
+        let (slot, place) = (&self.buckets[b].keys[i], &self.buckets[b].values[i]);
         if slot.load(Relaxed) != EMPTY {
             self.clear(slot, place.load(Relaxed));
         }
@@ -327,8 +332,8 @@ impl Fdb {
     fn remove_where(&self, mut pick: impl FnMut(u64) -> bool) -> usize {
         let _writing = self.writer.lock();
         let mut removed = 0;
-        for (keys, values) in self.keys.iter().zip(&self.values) {
-            for (slot, value) in keys.0.iter().zip(&values.0) {
+        for bucket in &self.buckets {
+            for (slot, value) in bucket.slots() {
                 if slot.load(Relaxed) != EMPTY {
                     let v = value.load(Relaxed);
                     if pick(v) {
@@ -360,8 +365,8 @@ impl Fdb {
     /// All entries that have not aged.
     pub fn entries(&self, now: u32) -> Vec<Entry> {
         let mut out = Vec::with_capacity(self.len());
-        for (keys, values) in self.keys.iter().zip(&self.values) {
-            for (slot, value) in keys.0.iter().zip(&values.0) {
+        for bucket in &self.buckets {
+            for (slot, value) in bucket.slots() {
                 let key = slot.load(Acquire);
                 let v = value.load(Acquire);
                 if key != EMPTY && slot.load(Relaxed) == key && self.fresh(v, now) {
