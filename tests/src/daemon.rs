@@ -154,6 +154,8 @@ impl Daemon {
         let mut command = Command::new(bins::path("vswitch"));
         command.arg("--host").arg(format!("unix://{}", self.socket().display())).args(arguments);
         command.env(leak::MARK, self.mark()).env_remove("VSWITCH_HOST");
+        // Should a command find no daemon and start one.
+        command.env("VSWITCH_DATA_DIR", self.data_dir());
         command
     }
 
@@ -277,6 +279,19 @@ impl Daemon {
         eventually("the container to be gone", || {
             (!self.names(true).iter().any(|n| n == name)).then_some(())
         });
+    }
+
+    /// Ends the daemons that commands have started because they found none.
+    #[track_caller]
+    pub fn end_started_daemons(&self) {
+        for process in self.leftovers() {
+            if process.command.contains(" daemon ") {
+                let _ = kill(Pid::from_raw(process.pid), Signal::SIGKILL);
+                eventually("a daemon to end", || {
+                    (!self.leftovers().iter().any(|other| other.pid == process.pid)).then_some(())
+                });
+            }
+        }
     }
 
     /// Processes that this test started and that still run, but for the daemon.

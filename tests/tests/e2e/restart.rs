@@ -195,6 +195,8 @@ fn a_daemon_killed_again_and_again_while_containers_come_and_go_keeps_its_books(
             let (status, said) = client.end();
             assert!([0, 125].contains(&status), "{status}: {said}");
         }
+        // Clients that came too late have found no daemon, and started one.
+        daemon.end_started_daemons();
         daemon.start_again();
         for name in daemon.names(true) {
             if name != "stays" {
