@@ -110,7 +110,10 @@ impl Client {
     fn send(&self, method: &str, path: &str, body: Option<Vec<u8>>) -> Result<Response<Incoming>, Failure> {
         self.runtime.block_on(async {
             let stream = UnixStream::connect(&self.socket).await.map_err(|e| self.unreachable(&e))?;
-            let broken = |e: hyper::Error| Failure::new(format!("the daemon does not answer: {e}"));
+            let broken = |e: hyper::Error| Failure {
+                no_answer: true,
+                ..Failure::new(format!("the daemon does not answer: {e}"))
+            };
             let (mut sender, connection) =
                 hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
             tokio::spawn(connection);
@@ -135,7 +138,7 @@ impl Client {
         let message =
             parsed["message"].as_str().map_or_else(|| format!("the daemon says {status}"), str::to_owned);
         let code = parsed["exitCode"].as_i64().and_then(|c| i32::try_from(c).ok()).unwrap_or(1);
-        Err(Failure { message, code })
+        Err(Failure::new(message).with_code(code))
     }
 
     fn collect(&self, body: Incoming) -> Result<Bytes, Failure> {

@@ -8,6 +8,8 @@ pub struct Failure {
     pub message: String,
     /// Exit status.
     pub code: i32,
+    /// The daemon was asked and did not answer: it may have done it all the same.
+    pub no_answer: bool,
 }
 
 /// What every command returns: its exit status.
@@ -16,12 +18,12 @@ pub type Outcome = Result<i32, Failure>;
 impl Failure {
     /// Status 1: it failed.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), code: 1 }
+        Self { message: message.into(), code: 1, no_answer: false }
     }
 
     /// Status 2: the command line makes no sense.
     pub fn usage(message: impl Into<String>) -> Self {
-        Self { message: message.into(), code: 2 }
+        Self { message: message.into(), code: 2, no_answer: false }
     }
 
     /// The same failure with another status.

@@ -61,7 +61,7 @@ fn outer(argv: Vec<OsString>, starter: Option<&Channel>) -> i32 {
     };
     match run(args, starter) {
         Ok(status) => status,
-        Err(Failure { message, code }) => {
+        Err(Failure { message, code, .. }) => {
             eprintln!("vswitch: {message}");
             code
         }

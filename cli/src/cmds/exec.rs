@@ -59,7 +59,7 @@ pub fn run(client: Client, args: &Exec) -> Outcome {
     };
     let error = Command::new(program).args(arguments).exec();
     let (message, code) = vswitch::sandbox::init::exec_failure(program, &error);
-    Err(Failure { message, code })
+    Err(Failure::new(message).with_code(code))
 }
 
 fn cannot(name: &str, e: Errno) -> Failure {

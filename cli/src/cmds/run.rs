@@ -50,11 +50,19 @@ pub(super) fn launch(client: &Client, spec: &ShimSpec) -> Result<Child, Failure>
     };
     let (mut child, channel) = shim::spawn(spec).map_err(|(message, code)| {
         cancel();
-        Failure { message, code }
+        Failure::new(message).with_code(code)
     })?;
     if let Err(failure) = client.post(&format!("/vswitch/containers/{}/start", spec.id), &()) {
         // The shim ends with its starter while the command has not begun.
         drop(channel);
+        if failure.no_answer && !spec.detached {
+            // The daemon died. If the command has begun it goes on, for the next daemon to find.
+            eprintln!("vswitch: {failure}");
+            return Ok(child);
+        }
+        if failure.no_answer {
+            return Err(failure);
+        }
         let _ = child.wait();
         cancel();
         return Err(failure);
