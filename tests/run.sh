@@ -26,6 +26,8 @@ missing_packages() {
         command -v "${pair%%:*}" >/dev/null || printf '%s\n' "${pair##*:}"
     done
     [ -e /usr/include/stdio.h ] || printf 'libc6-dev\n'
+    # tcpdump looks up the names of ports there.
+    [ -e /etc/services ] || printf 'netbase\n'
 }
 
 install_missing() {
