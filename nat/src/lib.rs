@@ -18,10 +18,12 @@
 
 pub mod classify;
 pub mod flow;
+pub mod ports;
 pub mod rewrite;
 #[cfg(test)]
 mod samples;
 
 pub use classify::{Class, Fragment, FragmentKey, Untranslatable, classify};
 pub use flow::{Endpoint, FlowKey, Protocol, Transport};
+pub use ports::{PortAllocator, PortConfig, PortError};
 pub use rewrite::{Rewrite, RewriteError, rewrite};
