@@ -136,6 +136,8 @@ fn listen(path: &Path) -> Result<(UnixListener, Flock<File>), ServeError> {
 }
 
 async fn serve(config: &Config, store: Store, ready: impl FnOnce()) -> Result<(), ServeError> {
+    // First of all: whoever can reach the socket can rely on an orderly end.
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let (events, mut happened) = tokio::sync::mpsc::unbounded_channel::<PortEvent>();
     let sink: crate::dataplane::worker::EventSink = Arc::new(move |event| {
         let _ = events.send(event);
@@ -145,7 +147,6 @@ async fn serve(config: &Config, store: Store, ready: impl FnOnce()) -> Result<()
     let (listener, socket_lock) = listen(&config.socket)?;
     daemon.recover().await?;
 
-    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let listening = tokio::spawn(accept(listener, daemon.clone()));
     ready();
     tracing::info!("listening on {}", config.socket.display());
