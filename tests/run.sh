@@ -108,31 +108,37 @@ as_ordinary_user() {
         "$stage/e2e" --test-threads="$threads" "${filters[@]}"
 }
 
-filters=("$@")
-command -v cargo >/dev/null || fail "cargo is missing: install a Rust toolchain (rustup.rs) first."
-trap clean_up EXIT
-trap 'exit 130' INT TERM
-install_missing
-take_turn
-open_tun
+# A function, so that the whole file is read before any of it runs.
+main() {
+    command -v cargo >/dev/null || fail "cargo is missing: install a Rust toolchain (rustup.rs) first."
+    trap clean_up EXIT
+    trap 'exit 130' INT TERM
+    install_missing
+    take_turn
+    open_tun
 
-say "building"
-built=$(cargo build --workspace --bins 2>&1 && cargo test --workspace --no-run 2>&1) || {
-    printf '%s\n0 passed, 1 failed\n' "$built"
-    exit 1
+    say "building"
+    built=$(cargo build --workspace --bins 2>&1 && cargo test --workspace --no-run 2>&1) || {
+        printf '%s\n0 passed, 1 failed\n' "$built"
+        exit 1
+    }
+    tests=$(sed -n 's/.*Executable tests\/e2e\/main\.rs (\(.*\))$/\1/p' <<<"$built")
+    [ -x "$tests" ] || fail "cargo did not say where the end-to-end tests are."
+
+    if [ "$(id -u)" -eq 0 ]; then who=root; else who=$(id -un); fi
+    say "all tests as $who"
+    RUST_TEST_THREADS=$threads count cargo test --workspace --no-fail-fast -- "${filters[@]}"
+    if [ "$(id -u)" -eq 0 ]; then
+        say "end-to-end tests as the ordinary user $user"
+        as_ordinary_user "$tests" "$(dirname "$(dirname "$tests")")"
+    else
+        say "run this as root to have the end-to-end tests run as root too"
+    fi
+
+    printf '%s passed, %s failed\n' "$passed" "$failed"
+    [ "$failed" -eq 0 ]
 }
-tests=$(sed -n 's/.*Executable tests\/e2e\/main\.rs (\(.*\))$/\1/p' <<<"$built")
-[ -x "$tests" ] || fail "cargo did not say where the end-to-end tests are."
 
-if [ "$(id -u)" -eq 0 ]; then who=root; else who=$(id -un); fi
-say "all tests as $who"
-RUST_TEST_THREADS=$threads count cargo test --workspace --no-fail-fast -- "${filters[@]}"
-if [ "$(id -u)" -eq 0 ]; then
-    say "end-to-end tests as the ordinary user $user"
-    as_ordinary_user "$tests" "$(dirname "$(dirname "$tests")")"
-else
-    say "run this as root to have the end-to-end tests run as root too"
-fi
-
-printf '%s passed, %s failed\n' "$passed" "$failed"
-[ "$failed" -eq 0 ]
+filters=("$@")
+main
+exit
