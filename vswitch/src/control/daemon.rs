@@ -380,13 +380,19 @@ impl Daemon {
         let daemon = self.clone();
         let pidfd = client
             .and_then(rustix::process::Pid::from_raw)
-            .and_then(|pid| rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok());
+            .map(|pid| rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()));
         tokio::spawn(async move {
             let Ok(mut phase) = daemon.phase(&id) else { return };
             let ended = async {
-                match pidfd.map(crate::sys::asyncfd::readable_fd) {
-                    Some(Ok(pidfd)) => drop(pidfd.readable().await),
-                    _ => std::future::pending().await,
+                match pidfd {
+                    // It ended before it could be watched.
+                    Some(Err(rustix::io::Errno::SRCH)) => {}
+                    Some(Ok(pidfd)) => match crate::sys::asyncfd::readable_fd(pidfd) {
+                        Ok(pidfd) => drop(pidfd.readable().await),
+                        Err(_) => std::future::pending().await,
+                    },
+                    // In a namespace whose process ids mean nothing here: the clock decides.
+                    None | Some(Err(_)) => std::future::pending().await,
                 }
             };
             let dropped = tokio::select! {
