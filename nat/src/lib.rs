@@ -4,9 +4,9 @@
 //! What is here, all of it pure:
 //!
 //! - [`flow`]: which conversation a packet belongs to, and the same one seen from its other end.
-//! - [`classify`]: the flow of a frame; fragments, and what cannot be translated, told apart.
-//! - [`rewrite`]: addresses, ports and hops of a frame changed in place, its checksums patched
-//!   rather than summed anew. Neither this nor [`classify`] allocates.
+//! - [`mod@classify`]: the flow of a frame; fragments, and what cannot be translated, told apart.
+//! - [`mod@rewrite`]: addresses, ports and hops of a frame changed in place, its checksums patched
+//!   rather than summed anew. Neither this nor [`mod@classify`] allocates.
 //! - [`ports`]: ports of outside addresses for mappings: never two owners, parity and class kept,
 //!   a rest before another host gets a port (RFC 4787, requirements 3 and 4; RFC 6888,
 //!   requirement 8).

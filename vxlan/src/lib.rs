@@ -3,7 +3,7 @@
 //! What is here, all of it pure: no I/O, no clock, and no allocation per frame.
 //!
 //! - [`header`]: the 8-byte header and [`Vni`], read and written.
-//! - [`encap`]: a header put into a frame's headroom, and taken off a received datagram.
+//! - [`mod@encap`]: a header put into a frame's headroom, and taken off a received datagram.
 //! - [`mtu`]: how large an inner packet may be on an underlay.
 //! - [`entropy`]: the outer UDP source port, from a hash of the inner flow.
 //! - [`peers`]: who takes part in a VNI, behind which of them a MAC address lives, and to whom a
