@@ -66,7 +66,7 @@ pub(crate) struct Options {
     )]
     pub(crate) vswitch_args: String,
 
-    /// A further vswitch to measure, NAME=[PROGRAM] [ARGUMENT...]: 'two=--workers 2', 'old=/tmp/old/vswitch'
+    /// A further vswitch to measure, `NAME=PROGRAM ARGUMENT...`, either of which may be missing: 'two=--workers 2', 'old=/tmp/old/vswitch'
     #[arg(long = "variant", value_name = "VARIANT")]
     pub(crate) variants: Vec<String>,
 
