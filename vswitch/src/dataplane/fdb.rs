@@ -164,8 +164,9 @@ impl Fdb {
         None
     }
 
+    /// A worker reads its clock once a turn: another may have heard the station in a later second.
     fn fresh(&self, value: u64, now: u32) -> bool {
-        value & STATIC != 0 || now.wrapping_sub(value as u32) < self.ageing.load(Relaxed)
+        value & STATIC != 0 || now.saturating_sub(value as u32) < self.ageing.load(Relaxed)
     }
 
     /// The port a station is behind. `now` is in seconds, on any clock that only goes forward.
@@ -371,7 +372,7 @@ impl Fdb {
                 let v = value.load(Acquire);
                 if key != EMPTY && slot.load(Relaxed) == key && self.fresh(v, now) {
                     let is_static = v & STATIC != 0;
-                    let age = if is_static { 0 } else { now.wrapping_sub(v as u32) };
+                    let age = if is_static { 0 } else { now.saturating_sub(v as u32) };
                     out.push(Entry { station: Station::from_key(key), port: port_of(v), is_static, age });
                 }
             }
@@ -469,6 +470,16 @@ mod tests {
         fdb.set_ageing(0);
         fdb.learn(station(1), 1, 1000);
         assert_eq!(fdb.lookup(station(1), 1000), None, "ageing 0 forgets at once");
+    }
+
+    #[test]
+    fn a_worker_whose_clock_is_behind_still_finds_a_station() {
+        let fdb = Fdb::new(100, 300);
+        let s = station(1);
+        fdb.learn(s, 1, 1000);
+        assert_eq!(fdb.lookup(s, 999), Some(1));
+        assert_eq!(fdb.sweep(999), 0);
+        assert_eq!(fdb.entries(999)[0].age, 0);
     }
 
     #[test]
