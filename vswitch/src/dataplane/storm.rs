@@ -6,14 +6,15 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 #[derive(Default)]
 pub struct Limit {
     per_second: AtomicU32,
-    /// Whole tokens in bits 32..64, milliseconds of the last refill in 0..32.
+    /// Thousandths of tokens in bits 32..64, so that a millisecond's share is never rounded;
+    /// milliseconds of the last refill in 0..32.
     state: AtomicU64,
 }
 
 impl Limit {
     /// Frames a second; 0 lifts the limit.
     pub fn set(&self, per_second: u32) {
-        self.state.store(u64::from(per_second) << 32, Relaxed);
+        self.state.store(u64::from(full(per_second)) << 32, Relaxed);
         self.per_second.store(per_second, Relaxed);
     }
 
@@ -33,16 +34,22 @@ impl Limit {
             let (tokens, last) = ((state >> 32) as u32, state as u32);
             // A clock that a slower worker read a moment earlier is no refill.
             let elapsed = now_ms.wrapping_sub(last);
-            let elapsed = if elapsed > u32::MAX / 2 { 0 } else { elapsed.min(1000) };
-            let earned = u64::from(elapsed) * u64::from(rate) / 1000;
-            let tokens = (u64::from(tokens) + earned).min(u64::from(rate)) as u32;
-            // Keep the remainder of a millisecond's share for the next frame.
-            let last = if earned > 0 { now_ms } else { last };
-            allowed = tokens > 0;
-            Some(u64::from(tokens - u32::from(allowed)) << 32 | u64::from(last))
+            let (elapsed, last) =
+                if elapsed > u32::MAX / 2 { (0, last) } else { (elapsed.min(1000), now_ms) };
+            let earned = u64::from(elapsed) * u64::from(rate);
+            let tokens = (u64::from(tokens) + earned).min(u64::from(full(rate))) as u32;
+            allowed = tokens >= TOKEN;
+            Some(u64::from(if allowed { tokens - TOKEN } else { tokens }) << 32 | u64::from(last))
         });
         allowed
     }
+}
+
+const TOKEN: u32 = 1000;
+
+/// A second's worth; above four million frames a little less.
+fn full(per_second: u32) -> u32 {
+    per_second.saturating_mul(TOKEN)
 }
 
 /// The limits of one port.
@@ -73,6 +80,18 @@ mod tests {
         let over_a_second = (505..=1505).flat_map(|ms| [ms; 3]).filter(|&ms| limit.allow(ms)).count();
         assert_eq!(over_a_second, 100);
         assert!(!limit.allow(1400), "a clock that went back earns nothing");
+    }
+
+    #[test]
+    fn a_clock_of_few_ticks_loses_nothing() {
+        // Frames at every tick of a clock with 250 a second, more than are allowed.
+        for rate in [300, 499, 1999] {
+            let limit = Limit::default();
+            limit.set(rate);
+            while limit.allow(0) {}
+            let passed = (4..=10_000u32).step_by(4).flat_map(|ms| [ms; 20]).filter(|&ms| limit.allow(ms));
+            assert_eq!(passed.count(), rate as usize * 10, "{rate}");
+        }
     }
 
     #[test]
