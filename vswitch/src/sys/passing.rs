@@ -2,10 +2,12 @@
 #![allow(unsafe_code)]
 
 use std::io::{IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
-use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, recvmsg};
 
 /// Descriptors one message carries at most.
 pub const MAX_FDS: usize = 64;
@@ -32,22 +34,23 @@ pub fn send_with_fds(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>
 /// # Errors
 /// What recvmsg(2) says; EMSGSIZE for a message or a set of descriptors that was cut short.
 pub fn recv_with_fds(socket: BorrowedFd<'_>, buf: &mut [u8]) -> Result<(usize, Vec<OwnedFd>), Errno> {
-    let mut space = nix::cmsg_space!([RawFd; MAX_FDS]);
+    // Not nix: of a set that was cut short it gives nothing, and what was received stays open.
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut iov = [IoSliceMut::new(buf)];
     let message = loop {
-        match recvmsg::<()>(socket.as_raw_fd(), &mut iov, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC) {
-            Err(Errno::EINTR) => {}
-            other => break other?,
+        match recvmsg(socket, &mut iov, &mut control, RecvFlags::CMSG_CLOEXEC) {
+            Err(rustix::io::Errno::INTR) => {}
+            other => break other.map_err(|e| Errno::from_raw(e.raw_os_error()))?,
         }
     };
     let mut fds = Vec::new();
-    for control in message.cmsgs()? {
-        if let ControlMessageOwned::ScmRights(raw) = control {
-            // SAFETY: the kernel has just made these descriptors for us; nobody else knows them.
-            fds.extend(raw.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }));
+    for control in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(received) = control {
+            fds.extend(received);
         }
     }
-    if message.flags.intersects(MsgFlags::MSG_TRUNC | MsgFlags::MSG_CTRUNC) {
+    if message.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
         return Err(Errno::EMSGSIZE);
     }
     Ok((message.bytes, fds))
@@ -101,4 +104,29 @@ pub fn accept(listener: &OwnedFd) -> Result<OwnedFd, Errno> {
     let fd = accept4(listener.as_raw_fd(), SockFlag::SOCK_CLOEXEC)?;
     // SAFETY: just made by accept4.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+
+    use super::*;
+
+    #[test]
+    fn descriptors_of_a_set_that_was_cut_short_are_closed() {
+        let pair = || socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC);
+        let (a, b) = pair().unwrap();
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        send_with_fds(a.as_fd(), b"x", &[writer.as_fd(); 3]).unwrap();
+        let mut buf = [0; 8];
+        let (n, fds) = recv_with_fds(b.as_fd(), &mut buf).unwrap();
+        assert_eq!((n, fds.len()), (1, 3));
+        send_with_fds(a.as_fd(), b"x", &[writer.as_fd(); MAX_FDS + 8]).unwrap();
+        assert_eq!(recv_with_fds(b.as_fd(), &mut buf).unwrap_err(), Errno::EMSGSIZE);
+        drop((fds, writer));
+        // Hangs while a copy of the writing end is open.
+        assert_eq!(reader.read(&mut buf).unwrap(), 0);
+    }
 }
