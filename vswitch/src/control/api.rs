@@ -141,7 +141,7 @@ async fn stop(State(daemon): App, Path(id): Path<String>, Params(p): Params<Stop
     // Docker's -1: for ever. A day is as good.
     let seconds = p.t.map_or(10, |t| u64::try_from(t).unwrap_or(86_400).min(86_400));
     if daemon.view(&id)?.record.is_attached() {
-        daemon.detach(&id)?;
+        daemon.detach(&id).await?;
     } else {
         daemon.stop(&id, Duration::from_secs(seconds)).await?;
     }
@@ -216,7 +216,7 @@ async fn start(State(daemon): App, Path(id): Path<String>) -> Answer {
 }
 
 async fn detach(State(daemon): App, Path(id): Path<String>) -> Answer {
-    daemon.detach(&id)?;
+    daemon.detach(&id).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -293,6 +293,11 @@ async fn fdb_add(State(daemon): App, Path(net): Path<String>, Body_(e): Body_<St
     }
     if !network.bridge.fdb().set_static(station, port.no(), Switch::now()) {
         return Err(ControlError::Conflict("the forwarding table is full".into()));
+    }
+    // Its number may soon be another's, and its stations were perhaps forgotten before this one.
+    if port.is_gone() {
+        network.bridge.fdb().remove(station);
+        return Err(ControlError::NotFound(format!("no port {}: it has just gone", e.port)));
     }
     Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -1,6 +1,7 @@
 //! The daemon's books: which containers there are, where they stand, what they hold.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -104,6 +105,46 @@ struct Live {
     link: Option<Arc<ShimLink>>,
     port: Option<Arc<Port>>,
     queues: usize,
+    /// Its address is its own. Whoever takes this is who gives the address back.
+    holds_address: bool,
+    /// Somebody starts it.
+    starting: bool,
+}
+
+/// What a container held on its network, to be given back by whoever took it out of the books.
+struct Holdings {
+    port: Option<Arc<Port>>,
+    link: Option<Arc<ShimLink>>,
+    address: Option<Ipv4Addr>,
+    network: String,
+}
+
+impl Live {
+    fn new(record: Container, phase: Phase, queues: usize, holds_address: bool) -> Self {
+        let phase = watch::Sender::new(phase);
+        Self {
+            record,
+            phase,
+            pid: 0,
+            shim: 0,
+            link: None,
+            port: None,
+            queues,
+            holds_address,
+            starting: false,
+        }
+    }
+
+    fn take_holdings(&mut self) -> Holdings {
+        self.pid = 0;
+        self.shim = 0;
+        Holdings {
+            port: self.port.take(),
+            link: self.link.take(),
+            address: std::mem::take(&mut self.holds_address).then_some(self.record.endpoint.address),
+            network: self.record.endpoint.network.clone(),
+        }
+    }
 }
 
 struct Books {
@@ -198,7 +239,7 @@ impl Daemon {
         self.started
     }
 
-    /// Something about the containers has changed.
+    /// Something about the containers has changed since the last call. For one listener.
     pub async fn changed(&self) {
         self.changed.notified().await;
     }
@@ -249,29 +290,18 @@ impl Daemon {
     /// Enters a stored record into the books.
     fn enter(&self, record: Container) {
         let mut books = self.books.lock();
-        if !matches!(record.status, Status::Exited { .. })
-            && let Some(network) = books.networks.get_mut(&record.endpoint.network)
-        {
-            let _ = network.pool.claim(record.endpoint.address);
-        }
+        let holds_address = !matches!(record.status, Status::Exited { .. })
+            && books
+                .networks
+                .get_mut(&record.endpoint.network)
+                .is_some_and(|network| network.pool.claim(record.endpoint.address).is_ok());
         let phase = match record.status {
             Status::Created => Phase::Created,
             Status::Running { .. } => Phase::Running,
             Status::Exited { code, .. } => Phase::Exited(code),
         };
         books.names.insert(record.name.clone(), record.id.clone());
-        books.containers.insert(
-            record.id.clone(),
-            Live {
-                record,
-                phase: watch::Sender::new(phase),
-                pid: 0,
-                shim: 0,
-                link: None,
-                port: None,
-                queues: QUEUES,
-            },
-        );
+        books.containers.insert(record.id.clone(), Live::new(record, phase, QUEUES, holds_address));
     }
 
     async fn take_back(self: &Arc<Self>, id: &str) -> Result<(), ControlError> {
@@ -348,27 +378,17 @@ impl Daemon {
                 endpoint,
             };
             books.names.insert(name, id.clone());
-            books.containers.insert(
-                id.clone(),
-                Live {
-                    record: record.clone(),
-                    phase: watch::Sender::new(Phase::Created),
-                    pid: 0,
-                    shim: 0,
-                    link: None,
-                    port: None,
-                    queues: request.queues.unwrap_or(QUEUES).clamp(1, 16),
-                },
-            );
+            let queues = request.queues.unwrap_or(QUEUES).clamp(1, 16);
+            books.containers.insert(id.clone(), Live::new(record.clone(), Phase::Created, queues, true));
             record
         };
         let made = super::paths::make_private(&dir).map_err(|e| ControlError::Failed(e.to_string()));
-        if let Err(error) = made.and_then(|()| Ok(self.store.put(&container_key(&id), &record)?)) {
+        if let Err(error) = made.and_then(|()| self.keep(&record)) {
             self.forget(&id);
             return Err(error);
         }
         self.expire(id.clone(), client);
-        self.changed.notify_waiters();
+        self.changed.notify_one();
         let ports = vec![self.port_spec(&record)?];
         let Container { id, name, hostname, origin, .. } = record;
         let log = if let Origin::Run { log, .. } = origin { log } else { None };
@@ -437,9 +457,11 @@ impl Daemon {
         if theirs != id || exit.is_some() {
             return Err(lost(&"it is another's, or its command has ended"));
         }
-        let port = self.plug(id, &ports, fds)?;
+        let (bridge, port) = self.plug(id, &ports, fds)?;
         let mut books = self.books.lock();
         let Some(live) = books.containers.get_mut(id) else {
+            drop(books);
+            self.switch.remove_port(&bridge, &port);
             return Err(ControlError::NotFound(no_such(id)));
         };
         live.link = Some(link.clone());
@@ -452,7 +474,12 @@ impl Daemon {
     }
 
     /// Makes a shim's TAPs ports of their network.
-    fn plug(&self, id: &str, held: &[HeldPort], mut fds: Vec<OwnedFd>) -> Result<Arc<Port>, ControlError> {
+    fn plug(
+        &self,
+        id: &str,
+        held: &[HeldPort],
+        fds: Vec<OwnedFd>,
+    ) -> Result<(Arc<Bridge>, Arc<Port>), ControlError> {
         let (bridge, owner) = {
             let books = self.books.lock();
             let live = books.containers.get(id).ok_or_else(|| ControlError::NotFound(no_such(id)))?;
@@ -468,13 +495,15 @@ impl Daemon {
         if held.queues != fds.len() {
             return Err(ControlError::Failed("the shim's descriptors are not those it names".into()));
         }
-        let (transmit, queues) = tap_port(std::mem::take(&mut fds), held.offloads)
+        let (transmit, queues) = tap_port(fds, held.offloads)
             .map_err(|e| ControlError::Failed(format!("the TAP cannot be used: {e}")))?;
         let queues = queues.into_iter().map(|q| Box::new(q) as Box<dyn Receive>).collect();
         let config = PortConfig { owner, interface: held.spec.interface.clone(), mtu: held.spec.mtu };
-        self.switch
+        let port = self
+            .switch
             .add_port(&bridge, config, Box::new(transmit), queues)
-            .map_err(|e| ControlError::Conflict(e.to_string()))
+            .map_err(|e| ControlError::Conflict(e.to_string()))?;
+        Ok((bridge, port))
     }
 
     /// Starts a container whose shim is ready.
@@ -483,11 +512,15 @@ impl Daemon {
     /// The container is gone then.
     pub async fn start(self: &Arc<Self>, id: &str) -> Result<(), ControlError> {
         let id = self.resolve(id)?;
-        if self.view(&id)?.record.status != Status::Created {
-            return Err(ControlError::Conflict(format!(
-                "container {} has been started before",
-                id::short(&id)
-            )));
+        {
+            let mut books = self.books.lock();
+            let live = books.containers.get_mut(&id).ok_or_else(|| ControlError::NotFound(no_such(&id)))?;
+            if live.record.status != Status::Created || std::mem::replace(&mut live.starting, true) {
+                return Err(ControlError::Conflict(format!(
+                    "container {} has been started before",
+                    id::short(&id)
+                )));
+            }
         }
         let result = self.start_reserved(&id).await;
         if result.is_err() {
@@ -500,7 +533,7 @@ impl Daemon {
         let link = self.connect(id).await?;
         // On disk before the command may do anything: a daemon that dies here finds it again.
         let record = self.update(id, |record| record.status = Status::Running { since: now() })?;
-        self.store.put(&container_key(id), &record)?;
+        self.keep(&record)?;
         let gone = |_| ControlError::Failed("the container's shim died".into());
         link.send(&ShimRequest::Start).map_err(gone)?;
         let answer = tokio::time::timeout(SHIM_ANSWER, link.recv()).await;
@@ -515,7 +548,7 @@ impl Daemon {
         }
         self.set_phase(id, Phase::Running);
         tokio::spawn(self.clone().follow(id.to_owned(), link));
-        self.changed.notify_waiters();
+        self.changed.notify_one();
         Ok(())
     }
 
@@ -545,71 +578,90 @@ impl Daemon {
 
     /// Keeps the books of a container whose command has ended.
     fn finish(&self, id: &str, code: i32) {
-        self.unplug(id);
         let removed = self.view(id).is_ok_and(|v| v.record.auto_remove || v.record.is_attached());
         if removed {
-            self.set_phase(id, Phase::Exited(code));
-            self.forget(id);
+            self.forget_ended(id, Some(code));
             return;
         }
         let record = self.update(id, |record| {
             let since = if let Status::Running { since } = record.status { since } else { 0 };
             record.status = Status::Exited { code, since, at: now() };
         });
+        // On disk first: a daemon that dies here must not find the address with two.
         if let Ok(record) = record
-            && let Err(error) = self.store.put(&container_key(id), &record)
+            && let Err(error) = self.keep(&record)
         {
             tracing::error!("container {}: {error}", id::short(id));
         }
+        self.unplug(id);
         self.set_phase(id, Phase::Exited(code));
-        self.changed.notify_waiters();
+        self.changed.notify_one();
     }
 
     /// Takes a container off its network: port, address and shim.
     fn unplug(&self, id: &str) {
-        let (port, link, endpoint) = {
-            let mut books = self.books.lock();
-            let Some(live) = books.containers.get_mut(id) else { return };
-            live.pid = 0;
-            live.shim = 0;
-            let held = !matches!(live.record.status, Status::Exited { .. });
-            (live.port.take(), live.link.take(), held.then(|| live.record.endpoint.clone()))
-        };
+        let held = self.books.lock().containers.get_mut(id).map(Live::take_holdings);
+        if let Some(held) = held {
+            self.give_back(held);
+        }
+    }
+
+    /// The address last: nobody else gets it while a port still has it.
+    fn give_back(&self, Holdings { port, link, address, network }: Holdings) {
         if let Some(link) = link {
             let _ = link.send(&ShimRequest::Quit);
         }
-        let Some(endpoint) = endpoint else { return };
-        let bridge = self.books.lock().networks.get(&endpoint.network).map(|n| n.bridge.clone());
+        let bridge = self.books.lock().networks.get(&network).map(|n| n.bridge.clone());
         if let (Some(port), Some(bridge)) = (port, bridge) {
             self.switch.remove_port(&bridge, &port);
         }
-        if let Some(network) = self.books.lock().networks.get_mut(&endpoint.network) {
-            network.pool.release(endpoint.address);
+        if let Some(address) = address
+            && let Some(network) = self.books.lock().networks.get_mut(&network)
+        {
+            network.pool.release(address);
         }
+    }
+
+    /// Stores a record, unless its container was forgotten meanwhile.
+    fn keep(&self, record: &Container) -> Result<(), ControlError> {
+        self.store.put(&container_key(&record.id), record)?;
+        if !self.books.lock().containers.contains_key(&record.id) {
+            self.store.remove(&container_key(&record.id))?;
+        }
+        Ok(())
     }
 
     /// Removes every trace of a container, whatever its state.
     fn forget(&self, id: &str) {
-        self.unplug(id);
+        self.forget_ended(id, None);
+    }
+
+    /// The same, of a container that has just ended with this status.
+    fn forget_ended(&self, id: &str, code: Option<i32>) {
         let live = {
             let mut books = self.books.lock();
-            let live = books.containers.remove(id);
+            let mut live = books.containers.remove(id);
             if let Some(live) = &live
                 && books.names.get(&live.record.name).is_some_and(|owner| owner == id)
             {
                 books.names.remove(&live.record.name);
             }
-            live
+            live.as_mut().map(Live::take_holdings).zip(live)
         };
+        // On disk first: a daemon that dies here must not find the address with two.
         if let Err(error) = self.store.remove(&container_key(id)) {
             tracing::error!("container {}: {error}", id::short(id));
         }
+        let live = live.map(|(held, live)| {
+            self.give_back(held);
+            live
+        });
         let _ = std::fs::remove_dir_all(self.dir(id));
         if let Some(live) = live {
-            let code = if let Phase::Exited(code) = *live.phase.borrow() { code } else { 0 };
-            live.phase.send_replace(Phase::Removed(code));
+            let before = if let Phase::Exited(code) = *live.phase.borrow() { code } else { 0 };
+            live.phase.send_replace(Phase::Removed(code.unwrap_or(before)));
         }
-        self.changed.notify_waiters();
+        self.changed.notify_one();
     }
 
     fn update(&self, id: &str, change: impl FnOnce(&mut Container)) -> Result<Container, ControlError> {
@@ -764,17 +816,18 @@ impl Daemon {
     /// # Errors
     /// With Docker's sentence when it runs.
     pub async fn remove(&self, text: &str, force: bool) -> Result<(), ControlError> {
-        let view = self.view(text)?;
-        let id = view.record.id.clone();
-        if view.record.is_running() {
+        // Not the view as a whole: its port keeps the TAP.
+        let record = self.view(text)?.record;
+        let id = record.id.clone();
+        if record.is_running() {
             if !force {
                 return Err(ControlError::Conflict(format!(
                     "You cannot remove a running container {id}. Stop the container before attempting removal \
                      or force remove"
                 )));
             }
-            if view.record.is_attached() {
-                self.finish(&id, 0);
+            if record.is_attached() {
+                self.detach(&id).await?;
             } else {
                 self.stop(&id, Duration::ZERO).await?;
             }
@@ -787,15 +840,25 @@ impl Daemon {
     ///
     /// # Errors
     /// When the container is not an attached one.
-    pub fn detach(&self, text: &str) -> Result<(), ControlError> {
-        let view = self.view(text)?;
-        if !view.record.is_attached() {
-            return Err(ControlError::Conflict(format!(
-                "container {} was started with `run`: end it with `vswitch stop {}`",
-                view.record.name, view.record.name
-            )));
+    pub async fn detach(&self, text: &str) -> Result<(), ControlError> {
+        let (id, link) = {
+            let id = self.resolve(text)?;
+            let books = self.books.lock();
+            let live = books.containers.get(&id).ok_or_else(|| ControlError::NotFound(no_such(text)))?;
+            if !live.record.is_attached() {
+                return Err(ControlError::Conflict(format!(
+                    "container {} was started with `run`: end it with `vswitch stop {}`",
+                    live.record.name, live.record.name
+                )));
+            }
+            (id, live.link.clone())
+        };
+        self.finish(&id, 0);
+        // The shim closes the channel after the TAP: then the interface's name is free.
+        if let Some(link) = link {
+            let closed = async { while link.recv().await.is_ok() {} };
+            let _ = tokio::time::timeout(SHIM_ANSWER, closed).await;
         }
-        self.finish(&view.record.id, 0);
         Ok(())
     }
 
@@ -823,12 +886,12 @@ impl Daemon {
     /// Ends every container, all at once.
     pub async fn stop_all(self: &Arc<Self>) {
         let mut tasks = tokio::task::JoinSet::new();
-        for view in self.views() {
+        for record in self.views().into_iter().map(|view| view.record) {
             let daemon = self.clone();
             tasks.spawn(async move {
-                let id = &view.record.id;
-                let result = if view.record.is_attached() {
-                    daemon.detach(id)
+                let id = &record.id;
+                let result = if record.is_attached() {
+                    daemon.detach(id).await
                 } else {
                     daemon.stop(id, Duration::from_secs(10)).await
                 };
@@ -901,4 +964,49 @@ fn view(live: &Live) -> ContainerView {
 
 fn network_view(network: &Network) -> NetworkView {
     NetworkView { record: network.record.clone(), bridge: network.bridge.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataplane::SwitchConfig;
+
+    fn daemon(dir: &Path) -> Arc<Daemon> {
+        std::fs::create_dir(dir.join("containers")).unwrap();
+        let events: crate::dataplane::worker::EventSink = Arc::new(|_| {});
+        let switch = Switch::new(&SwitchConfig { workers: 1, busy_poll: Duration::ZERO }, &events).unwrap();
+        let store = Store::open(&dir.join("db")).unwrap();
+        Daemon::new(switch, store, dir.to_owned()).unwrap()
+    }
+
+    fn create(daemon: &Arc<Daemon>, name: &str) -> (String, Ipv4Addr) {
+        let request = serde_json::json!({"Name": name, "Command": ["true"], "AutoRemove": true});
+        let reply = daemon.create(serde_json::from_value(request).unwrap(), None).unwrap();
+        (reply.id.clone(), daemon.view(&reply.id).unwrap().record.endpoint.address)
+    }
+
+    #[tokio::test]
+    async fn an_address_is_given_back_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let daemon = daemon(dir.path());
+        let (first, address) = create(&daemon, "first");
+        daemon.update(&first, |record| record.status = Status::Running { since: 1 }).unwrap();
+        // Two that end it at once, and a third who gets its address in between.
+        daemon.unplug(&first);
+        assert_eq!(create(&daemon, "second").1, address);
+        daemon.finish(&first, 0);
+        daemon.forget(&first);
+        assert_ne!(create(&daemon, "third").1, address);
+    }
+
+    #[tokio::test]
+    async fn a_record_that_is_kept_too_late_is_not_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let daemon = daemon(dir.path());
+        let (id, _) = create(&daemon, "first");
+        let record = daemon.view(&id).unwrap().record;
+        daemon.forget(&id);
+        daemon.keep(&record).unwrap();
+        assert!(daemon.store.list::<Container>("container/").unwrap().is_empty());
+    }
 }
