@@ -3,8 +3,9 @@
 //! redb: a pure Rust B-tree with atomic, durable transactions in a single file, and no
 //! background thread. SQLite would bring a C library, sled and LMDB several files.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use parking_lot::Mutex;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -50,7 +51,12 @@ impl<E: Into<redb::Error>> From<E> for StoreError {
 }
 
 /// The embedded store: JSON objects under keys like `container/ID`.
-pub struct Store(Database);
+pub struct Store {
+    path: PathBuf,
+    /// Closed after an I/O error, a full disk for one: redb refuses everything from then on.
+    /// The next call opens it again, which also repairs what was left half written.
+    db: Mutex<Option<Database>>,
+}
 
 impl Store {
     /// Opens or makes the file.
@@ -58,6 +64,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::Newer`] and everything a disk can do.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let db = Mutex::new(Some(Self::open_database(path)?));
+        Ok(Self { path: path.to_owned(), db })
+    }
+
+    fn open_database(path: &Path) -> Result<Database, StoreError> {
         let db = Database::builder().set_cache_size(CACHE).create(path)?;
         let write = db.begin_write()?;
         {
@@ -73,7 +84,19 @@ impl Store {
             write.open_table(OBJECTS)?;
         }
         write.commit()?;
-        Ok(Self(db))
+        Ok(db)
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let mut db = self.db.lock();
+        let open = match db.take() {
+            Some(open) => open,
+            None => Self::open_database(&self.path)?,
+        };
+        let result = act(&open);
+        let broken = matches!(&result, Err(StoreError::Database(e)) if matches!(**e, redb::Error::Io(_) | redb::Error::PreviousIo));
+        *db = (!broken).then_some(open);
+        result
     }
 
     /// Writes an object. It is on disk when this returns.
@@ -83,10 +106,12 @@ impl Store {
     pub fn put<T: Serialize>(&self, key: &str, object: &T) -> Result<(), StoreError> {
         let bytes =
             serde_json::to_vec(object).map_err(|error| StoreError::Object { key: key.to_owned(), error })?;
-        let write = self.0.begin_write()?;
-        write.open_table(OBJECTS)?.insert(key, bytes.as_slice())?;
-        write.commit()?;
-        Ok(())
+        self.with(|db| {
+            let write = db.begin_write()?;
+            write.open_table(OBJECTS)?.insert(key, bytes.as_slice())?;
+            write.commit()?;
+            Ok(())
+        })
     }
 
     /// Removes an object, if it is there.
@@ -94,10 +119,12 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn remove(&self, key: &str) -> Result<(), StoreError> {
-        let write = self.0.begin_write()?;
-        write.open_table(OBJECTS)?.remove(key)?;
-        write.commit()?;
-        Ok(())
+        self.with(|db| {
+            let write = db.begin_write()?;
+            write.open_table(OBJECTS)?.remove(key)?;
+            write.commit()?;
+            Ok(())
+        })
     }
 
     /// An object.
@@ -105,11 +132,13 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, StoreError> {
-        let table = self.0.begin_read()?.open_table(OBJECTS)?;
-        let Some(value) = table.get(key)? else { return Ok(None) };
-        serde_json::from_slice(value.value())
-            .map(Some)
-            .map_err(|error| StoreError::Object { key: key.to_owned(), error })
+        self.with(|db| {
+            let table = db.begin_read()?.open_table(OBJECTS)?;
+            let Some(value) = table.get(key)? else { return Ok(None) };
+            serde_json::from_slice(value.value())
+                .map(Some)
+                .map_err(|error| StoreError::Object { key: key.to_owned(), error })
+        })
     }
 
     /// Every object whose key begins with `prefix`.
@@ -117,7 +146,11 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn list<T: DeserializeOwned>(&self, prefix: &str) -> Result<Vec<T>, StoreError> {
-        let table = self.0.begin_read()?.open_table(OBJECTS)?;
+        self.with(|db| Self::list_in(db, prefix))
+    }
+
+    fn list_in<T: DeserializeOwned>(db: &Database, prefix: &str) -> Result<Vec<T>, StoreError> {
+        let table = db.begin_read()?.open_table(OBJECTS)?;
         let mut all = Vec::new();
         for item in table.range(prefix..)? {
             let (key, value) = item?;
@@ -151,10 +184,26 @@ mod tests {
             let store = Store::open(&path).unwrap();
             assert_eq!(store.list::<String>("a/").unwrap(), ["one"]);
             assert_eq!(store.get::<String>("b/1").unwrap().as_deref(), Some("three"));
-            let write = store.0.begin_write().unwrap();
+            let write = store.db.lock().as_ref().unwrap().begin_write().unwrap();
             write.open_table(META).unwrap().insert("schema", "2").unwrap();
             write.commit().unwrap();
         }
         assert!(matches!(Store::open(&path), Err(StoreError::Newer { .. })));
+    }
+
+    /// `mount -t tmpfs -o size=3M none DIR`, then `SMALL_DISK=DIR cargo test -- --ignored`.
+    #[test]
+    #[ignore = "wants a small file system of its own"]
+    fn a_disk_that_was_full_is_forgiven() {
+        let dir = PathBuf::from(std::env::var_os("SMALL_DISK").unwrap());
+        let store = Store::open(&dir.join("db")).unwrap();
+        store.put("a/1", &"one").unwrap();
+        let filler = dir.join("filler");
+        let _ = std::fs::write(&filler, vec![1; 16 << 20]);
+        let refused = (0..200).find(|n| store.put(&format!("b/{n}"), &"x".repeat(20_000)).is_err());
+        assert!(refused.is_some() && store.put("a/2", &"x".repeat(20_000)).is_err());
+        std::fs::remove_file(filler).unwrap();
+        store.put("a/2", &"two").unwrap();
+        assert_eq!(store.list::<String>("a/").unwrap(), ["one", "two"]);
     }
 }
