@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -73,12 +73,22 @@ pub enum ServeError {
 /// [`ServeError`] as a sentence for people.
 pub fn run(config: &Config, ready: impl FnOnce()) -> Result<(), ServeError> {
     let _lock = lock(&config.data_dir)?;
+    raise_descriptor_limit();
     let store = Store::open(&config.data_dir.join("vswitch.redb"))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let result = runtime.block_on(serve(config, store, ready));
     // Captures of clients that never go must not keep the process.
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
+}
+
+/// A container takes two or three descriptors, and the usual soft limit of 1024 is for programs
+/// that use select(2). The daemon starts no program that would inherit it.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    let _ = setrlimit(Resource::Nofile, limit);
 }
 
 fn lock(dir: &Path) -> Result<Flock<File>, ServeError> {
@@ -108,10 +118,12 @@ fn listen(path: &Path) -> Result<(UnixListener, Flock<File>), ServeError> {
     // Two daemons that find the same stale socket must not both replace it.
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".lock");
+    // For nobody else: whoever may open it may lock it.
     let guard = File::options()
         .create(true)
         .truncate(false)
         .write(true)
+        .mode(0o600)
         .open(path.with_file_name(name))
         .map_err(failed("locked"))?;
     let guard = Flock::lock(guard, FlockArg::LockExclusiveNonblock)
@@ -130,9 +142,11 @@ fn listen(path: &Path) -> Result<(UnixListener, Flock<File>), ServeError> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
         Err(e) => return Err(failed("used")(e)),
     }
-    let listener = UnixListener::bind(path).map_err(failed("listened on"))?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(failed("protected"))?;
-    Ok((listener, guard))
+    // From the first moment: who connects before a chmod is connected after it.
+    let mask = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
+    let listener = UnixListener::bind(path);
+    rustix::process::umask(mask);
+    Ok((listener.map_err(failed("listened on"))?, guard))
 }
 
 async fn serve(config: &Config, store: Store, ready: impl FnOnce()) -> Result<(), ServeError> {
