@@ -21,6 +21,8 @@ use super::port::{Port, Receive, Received};
 /// Frames taken from one queue before the others have their turn.
 const BATCH: usize = 64;
 const EVENTS: usize = 64;
+/// Bytes in a turn from which on more is to be expected: a request or an answer alone has fewer.
+const BULK: usize = 16 * 1024;
 const WAKE: u64 = u64::MAX;
 
 /// What happened in the dataplane that the control side must know.
@@ -71,7 +73,7 @@ impl Handle {
             events,
             queues: Vec::new(),
             frame: Frame::new(),
-            worked: false,
+            carried: 0,
             ctx: Context { worker: id, now_ms: 0, now: 0, scratch: Frame::new(), capture },
         };
         let thread = std::thread::Builder::new().name(format!("worker-{id}")).spawn(move || worker.run())?;
@@ -109,8 +111,8 @@ struct Worker {
     queues: Vec<Option<Queue>>,
     frame: Frame,
     ctx: Context,
-    /// The last turn carried frames.
-    worked: bool,
+    /// Bytes that the last turn carried.
+    carried: usize,
 }
 
 impl Worker {
@@ -118,7 +120,7 @@ impl Worker {
         let mut events = [EpollEvent::empty(); EVENTS];
         loop {
             let n = self.wait(&mut events);
-            self.worked = n > 0;
+            self.carried = 0;
             self.ctx.now_ms = coarse_ms();
             self.ctx.now = coarse_seconds();
             for event in &events[..n] {
@@ -151,7 +153,7 @@ impl Worker {
         }
         // Whoever shares this processor may have the next frames ready: one turn for it is cheaper
         // than going to sleep and being woken for each.
-        if self.worked {
+        if self.carried >= BULK {
             std::thread::yield_now();
             if let Ok(n @ 1..) = self.epoll.wait(events, EpollTimeout::ZERO) {
                 return n;
@@ -167,6 +169,7 @@ impl Worker {
         for _ in 0..BATCH {
             match queue.rx.recv(&mut self.frame) {
                 Received::Frame => {
+                    self.carried = self.carried.saturating_add(self.frame.len());
                     queue.bridge.ingress(&mut self.ctx, &ports, &queue.port, &mut self.frame);
                 }
                 Received::Empty => return,
