@@ -97,7 +97,7 @@ fn a_frame_goes_back_out_of_its_port_only_with_hairpin() {
     daemon.ok(&["bridge", "hairpin", "u1:eth0", "on"]);
     assert_eq!(stats(&daemon, "u1")["Hairpin"], true);
     send(there, here);
-    eventually("the frame to come back", || (counted(&daemon, "u1", "TxFrames") == sent + 1).then_some(()));
+    eventually("the frame to come back", || (counted(&daemon, "u1", "TxFrames") > sent).then_some(()));
     daemon.ok(&["bridge", "hairpin", "u1", "off"]);
     send(there, here);
     eventually("the frame to be dropped", || {

@@ -583,17 +583,16 @@ impl Daemon {
             self.forget_ended(id, Some(code));
             return;
         }
-        let record = self.update(id, |record| {
-            let since = if let Status::Running { since } = record.status { since } else { 0 };
-            record.status = Status::Exited { code, since, at: now() };
-        });
-        // On disk first: a daemon that dies here must not find the address with two.
-        if let Ok(record) = record
-            && let Err(error) = self.keep(&record)
-        {
+        let Ok(ContainerView { mut record, .. }) = self.view(id) else { return };
+        let since = if let Status::Running { since } = record.status { since } else { 0 };
+        record.status = Status::Exited { code, since, at: now() };
+        // On disk first: a daemon that dies here must not find the address with two. For others to
+        // see last: what they are told has ended holds nothing any more.
+        if let Err(error) = self.keep(&record) {
             tracing::error!("container {}: {error}", id::short(id));
         }
         self.unplug(id);
+        let _ = self.update(id, |ended| ended.status = record.status);
         self.set_phase(id, Phase::Exited(code));
         self.changed.notify_one();
     }
