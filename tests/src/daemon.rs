@@ -198,6 +198,22 @@ impl Daemon {
         container
     }
 
+    /// As [`sleeper`](Self::sleeper), with the address that is soon to be the lowest free one.
+    ///
+    /// For containers whose end nobody waited for: theirs is free a moment after `ps` no longer
+    /// has them.
+    #[track_caller]
+    pub fn sleeper_at(&self, name: &str, ip: &str) -> Container {
+        eventually(&format!("{ip} to be free"), || {
+            let container = self.sleeper(name);
+            if container.ip == ip {
+                return Some(container);
+            }
+            self.ok(&["rm", "-f", name]);
+            None
+        })
+    }
+
     /// What `inspect` says of a container.
     ///
     /// # Panics

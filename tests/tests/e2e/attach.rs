@@ -86,8 +86,13 @@ fn a_namespace_that_is_deleted_takes_its_port_its_address_and_its_record_along()
     netns.delete();
     until_port(&daemon, "ns1:eth0", false);
     daemon.until_gone("ns1");
-    assert!(leak::paths_below(&daemon.data_dir().join("containers")).iter().all(|p| p.contains(&u1.id)));
-    assert_eq!(daemon.sleeper("u2").ip, "172.17.0.3");
+    eventually("its directory to be gone", || {
+        leak::paths_below(&daemon.data_dir().join("containers"))
+            .iter()
+            .all(|p| p.contains(&u1.id))
+            .then_some(())
+    });
+    daemon.sleeper_at("u2", "172.17.0.3");
     daemon.ping("u1", "172.17.0.3");
 }
 

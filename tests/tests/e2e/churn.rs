@@ -66,7 +66,7 @@ fn cycles(daemon: &Daemon, from: usize, to: usize) {
 
 fn nothing_but(daemon: &Daemon, name: &str) {
     assert_eq!(daemon.names(true), [name]);
-    assert_eq!(ports(daemon), [format!("{name}:eth0")]);
+    eventually("the ports to be gone", || (ports(daemon) == [format!("{name}:eth0")]).then_some(()));
     eventually("the processes to end", || (daemon.leftovers().len() == 2).then_some(()));
 }
 
@@ -96,12 +96,14 @@ fn a_thousand_containers_leave_nothing_behind() {
     eventually("the daemon to have as many descriptors as before", || {
         (settled() <= descriptors).then_some(())
     });
-    assert_eq!(leak::paths_below(&daemon.data_dir()), paths);
+    eventually("the directories to be gone", || {
+        (leak::paths_below(&daemon.data_dir()) == paths).then_some(())
+    });
     let grown = leak::resident_kib(pid).saturating_sub(memory);
     assert!(grown < 8 * 1024, "the daemon has grown by {grown} KiB from {memory} KiB");
     let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().count();
     assert!(threads < 64, "{threads} threads");
     assert!(bridge(&daemon)["Fdb"]["Entries"].as_u64().unwrap() <= 1);
-    assert_eq!(daemon.sleeper("next").ip, "172.17.0.3");
+    daemon.sleeper_at("next", "172.17.0.3");
     daemon.ping("next", &stays.ip);
 }

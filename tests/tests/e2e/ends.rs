@@ -18,8 +18,7 @@ fn shim_of(daemon: &Daemon, container: &Container) -> i32 {
 fn the_place_is_free(daemon: &Daemon, ended: &Container) {
     until_port(daemon, &format!("{}:eth0", ended.name), false);
     assert!(leak::processes_in_netns(leak::netns_inode(ended.pid).unwrap_or(u64::MAX)).is_empty());
-    let next = daemon.sleeper("next");
-    assert_eq!(next.ip, ended.ip);
+    let next = daemon.sleeper_at("next", &ended.ip);
     daemon.ping("u1", &next.ip);
 }
 
@@ -130,5 +129,5 @@ fn a_client_killed_while_it_starts_containers_leaves_nothing_half_made() {
     }
     eventually("the ports to be gone", || (ports(&daemon) == ["u1:eth0"]).then_some(()));
     eventually("the processes to end", || (daemon.leftovers().len() == 2).then_some(()));
-    assert_eq!(daemon.sleeper("next").ip, "172.17.0.3");
+    daemon.sleeper_at("next", "172.17.0.3");
 }
