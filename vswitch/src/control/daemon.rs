@@ -889,6 +889,11 @@ impl Daemon {
             let daemon = self.clone();
             tasks.spawn(async move {
                 let id = &record.id;
+                // One that is just being started runs before it can be stopped.
+                if let Ok(mut phase) = daemon.phase(id) {
+                    let begun = phase.wait_for(|phase| *phase != Phase::Created);
+                    let _ = tokio::time::timeout(SHIM_ANSWER, begun).await;
+                }
                 let result = if record.is_attached() {
                     daemon.detach(id).await
                 } else {
