@@ -20,6 +20,7 @@ use error::{Failure, Outcome};
 pub fn main(argv: Vec<OsString>) -> u8 {
     // Whoever started this may hold signals back for itself; here they are to be heard.
     let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);
+    let _ = vswitch::sys::children::notice();
     let status = match inner(&argv) {
         Some(status) => status,
         None => outer(argv, None),
