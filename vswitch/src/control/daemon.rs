@@ -566,7 +566,7 @@ impl Daemon {
                 Err(_) => {
                     // The shim died, and its command with it; the command's children are left.
                     if let Some(netns) = netns {
-                        let killed = tokio::task::spawn_blocking(move || reaper::kill_all(netns));
+                        let killed = tokio::task::spawn_blocking(move || reaper::kill_all(&netns));
                         let _ = killed.await;
                     }
                     self.finish(&id, 137);

@@ -10,9 +10,13 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 /// Looks after which a namespace that still fills up is left alone.
 const LOOKS: usize = 100;
 
-/// A network namespace, told apart by device and inode while a process is in it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct NetnsId(u64, u64);
+/// A network namespace, told apart by device and inode. It is held open, so that no other can be
+/// given the same inode while somebody still looks for its processes.
+#[derive(Debug)]
+pub struct NetnsId {
+    id: (u64, u64),
+    _held: fs::File,
+}
 
 impl NetnsId {
     /// That of a process.
@@ -20,30 +24,32 @@ impl NetnsId {
     /// # Errors
     /// When there is no such process, or it is somebody else's.
     pub fn of(pid: i32) -> io::Result<Self> {
-        Self::behind(Path::new(&format!("/proc/{pid}")))
+        let held = fs::File::open(format!("/proc/{pid}/ns/net"))?;
+        let m = held.metadata()?;
+        Ok(Self { id: (m.dev(), m.ino()), _held: held })
     }
+}
 
-    fn behind(process: &Path) -> io::Result<Self> {
-        fs::metadata(process.join("ns/net")).map(|m| Self(m.dev(), m.ino()))
-    }
+fn id_of(process: &Path) -> io::Result<(u64, u64)> {
+    fs::metadata(process.join("ns/net")).map(|m| (m.dev(), m.ino()))
 }
 
 /// Kills every process of a network namespace other than the caller's own. One that appears
 /// between two looks is found by the next.
-pub fn kill_all(netns: NetnsId) {
-    if NetnsId::behind(Path::new("/proc/self")).is_ok_and(|own| own == netns) {
+pub fn kill_all(netns: &NetnsId) {
+    if id_of(Path::new("/proc/self")).is_ok_and(|own| own == netns.id) {
         return;
     }
     for _ in 0..LOOKS {
-        if !look(netns) {
+        if !look(netns.id) {
             return;
         }
     }
 }
 
 /// True if there was a live one.
-fn look(netns: NetnsId) -> bool {
-    let inside = |process: &Path| NetnsId::behind(process).is_ok_and(|id| id == netns);
+fn look(netns: (u64, u64)) -> bool {
+    let inside = |process: &Path| id_of(process).is_ok_and(|id| id == netns);
     let mut found = false;
     let Ok(all) = fs::read_dir("/proc") else { return false };
     for entry in all.flatten() {

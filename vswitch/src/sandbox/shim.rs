@@ -378,7 +378,7 @@ impl Shim {
 
     /// Ends what the command left behind.
     fn kill_rest(&self) {
-        if let Some(netns) = self.init.as_ref().and_then(|init| init.netns) {
+        if let Some(netns) = self.init.as_ref().and_then(|init| init.netns.as_ref()) {
             reaper::kill_all(netns);
         }
     }
