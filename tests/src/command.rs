@@ -44,6 +44,18 @@ impl Output {
     }
 }
 
+/// Sends a process a signal.
+///
+/// # Panics
+/// When there is no such process; before it asks, when the number stands for more than one.
+#[track_caller]
+pub fn signal(pid: i32, signal: Signal) {
+    assert!(pid > 1, "{pid} is not the number of one process");
+    if let Err(e) = kill(Pid::from_raw(pid), signal) {
+        panic!("process {pid} cannot be sent {signal}: {e}");
+    }
+}
+
 fn number(status: ExitStatus) -> i32 {
     status.code().unwrap_or_else(|| -status.signal().unwrap_or(0))
 }

@@ -13,7 +13,7 @@ pub mod packet_socket;
 pub mod random;
 pub mod wait;
 
-pub use command::{Background, Output, run, run_with_input};
+pub use command::{Background, Output, run, run_with_input, signal};
 pub use daemon::{Container, Daemon};
 pub use netns::Netns;
 pub use wait::{DEADLINE, eventually};

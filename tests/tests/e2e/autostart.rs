@@ -34,7 +34,7 @@ fn daemons(place: &Daemon) -> Vec<i32> {
 
 fn end_daemons(place: &Daemon) {
     for pid in daemons(place) {
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGTERM).unwrap();
+        tests::signal(pid, nix::sys::signal::Signal::SIGTERM);
     }
     place.until_nothing_is_left();
 }

@@ -2,9 +2,8 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use tests::{Daemon, Netns, eventually, leak};
+use nix::sys::signal::Signal;
+use tests::{Daemon, Netns, eventually, leak, signal};
 
 use crate::support::{bridge, ports};
 
@@ -17,14 +16,14 @@ fn cycle(daemon: &Daemon, n: usize) {
     match n % 10 {
         0 => {
             let c = daemon.sleeper(&name);
-            kill(Pid::from_raw(c.pid), Signal::SIGKILL).unwrap();
+            signal(c.pid, Signal::SIGKILL);
             assert_eq!(daemon.ok(&["wait", &name]), "137");
             daemon.ok(&["rm", &name]);
         }
         1 => {
             daemon.sleeper(&name);
             let shim = daemon.inspect(&name)["Vswitch"]["ShimPid"].as_i64().unwrap();
-            kill(Pid::from_raw(shim.try_into().unwrap()), Signal::SIGKILL).unwrap();
+            signal(shim.try_into().unwrap(), Signal::SIGKILL);
             daemon.until_not_running(&name);
             daemon.ok(&["rm", &name]);
         }

@@ -1,13 +1,12 @@
 //! How containers end that nobody asked to end.
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use tests::{Container, Daemon, eventually, leak};
+use nix::sys::signal::Signal;
+use tests::{Container, Daemon, eventually, leak, signal};
 
 use crate::support::{ports, until_port};
 
 fn kill_now(pid: i32) {
-    kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+    signal(pid, Signal::SIGKILL);
 }
 
 fn shim_of(daemon: &Daemon, container: &Container) -> i32 {

@@ -2,9 +2,8 @@
 
 use std::process::Stdio;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use tests::{Background, Daemon, Netns, bins, eventually, leak};
+use nix::sys::signal::Signal;
+use tests::{Background, Daemon, Netns, bins, eventually, leak, signal};
 
 use crate::support::{ports, stations};
 
@@ -110,7 +109,6 @@ fn containers_that_end_while_no_daemon_runs_have_ended_for_the_next() {
     let shim = daemon.inspect("shimless")["Vswitch"]["ShimPid"].as_i64().unwrap();
     daemon.kill();
 
-    let signal = |pid: i32, signal| kill(Pid::from_raw(pid), signal).unwrap();
     signal(by_itself.pid, Signal::SIGTERM);
     signal(killed.pid, Signal::SIGKILL);
     signal(removed.pid, Signal::SIGKILL);
