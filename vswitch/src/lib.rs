@@ -2,5 +2,7 @@
 
 pub mod control;
 pub mod dataplane;
+pub mod gateway;
+pub mod names;
 pub mod sandbox;
 pub mod sys;

@@ -1,5 +1,6 @@
 //! What the control side refuses, and how it says so.
 
+use crate::control::net::{Class, NetError};
 use crate::control::store::StoreError;
 
 /// Why a request was not carried out. The text is for people.
@@ -11,6 +12,9 @@ pub enum ControlError {
     /// It contradicts the present state.
     #[error("{0}")]
     Conflict(String),
+    /// It is not allowed.
+    #[error("{0}")]
+    Forbidden(String),
     /// The request makes no sense.
     #[error("{0}")]
     Invalid(String),
@@ -25,6 +29,18 @@ pub enum ControlError {
         /// Exit status.
         code: i32,
     },
+}
+
+impl From<NetError> for ControlError {
+    fn from(e: NetError) -> Self {
+        let text = e.to_string();
+        match e.class() {
+            Class::Invalid => Self::Invalid(text),
+            Class::Forbidden => Self::Forbidden(text),
+            Class::NotFound => Self::NotFound(text),
+            Class::Conflict => Self::Conflict(text),
+        }
+    }
 }
 
 impl From<StoreError> for ControlError {

@@ -1,13 +1,16 @@
-//! The control side: containers, networks, the store, the API, the daemon.
+//! The control side: networks, containers, the store, the API, the daemon.
 
 pub mod api;
 pub mod daemon;
 pub mod error;
+pub mod events;
+pub mod expose;
 pub mod id;
-pub mod ipam;
-pub mod network;
+mod migrate;
+pub mod net;
 pub mod paths;
 pub mod record;
+pub mod request;
 pub mod serve;
 mod shim_link;
 pub mod store;

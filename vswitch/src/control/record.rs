@@ -1,11 +1,13 @@
 //! What is kept of a container.
 
-use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
+use super::request::EndpointRequest;
 use crate::sandbox::spec::Target;
 
 /// How a container came to be.
@@ -20,10 +22,15 @@ pub enum Origin {
         log: Option<PathBuf>,
     },
     /// `attach`: somebody else's namespace.
-    Attach(Target),
+    Attach {
+        /// Which.
+        target: Target,
+        /// Device and inode of the namespace, by which it is known again.
+        netns: Option<(u64, u64)>,
+    },
 }
 
-/// Where a container stands. Times are seconds since 1970.
+/// Where a container stands. Times are nanoseconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
@@ -45,6 +52,20 @@ pub enum Status {
     },
 }
 
+/// Which network a container sees.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// The networks of its endpoints.
+    Networks,
+    /// The host's.
+    Host,
+    /// None but its own loopback.
+    None,
+    /// That of the container with this id.
+    Container(String),
+}
+
 /// One attachment of a container to a network.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Endpoint {
@@ -54,16 +75,79 @@ pub struct Endpoint {
     pub network: String,
     /// The network's id.
     pub network_id: String,
-    /// The container's address there; released when the container ends.
-    pub address: Ipv4Addr,
-    /// Bits of the subnet's prefix.
-    pub prefix: u8,
-    /// The network's gateway.
-    pub gateway: Ipv4Addr,
+    /// What was asked for.
+    pub wished: EndpointRequest,
+    /// Interface name within the sandbox; empty on networks that switch nothing.
+    pub interface: String,
     /// Ethernet address, as text.
     pub mac: String,
-    /// Interface name within the sandbox.
-    pub interface: String,
+    /// IPv4 address with its subnet's prefix; released when the container ends.
+    pub v4: Option<Ipv4Net>,
+    /// IPv6 address with its subnet's prefix; released when the container ends.
+    pub v6: Option<Ipv6Net>,
+    /// The network's IPv4 gateway, if it has a way out.
+    pub gateway4: Option<Ipv4Addr>,
+    /// The network's IPv6 gateway, if it has a way out.
+    pub gateway6: Option<Ipv6Addr>,
+}
+
+impl Endpoint {
+    /// Its addresses with their prefixes.
+    pub fn networks(&self) -> impl Iterator<Item = IpNet> {
+        self.v4.map(IpNet::from).into_iter().chain(self.v6.map(IpNet::from))
+    }
+
+    /// Its addresses.
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        self.networks().map(|net| net.addr()).collect()
+    }
+
+    /// Where it sends what is for elsewhere.
+    pub fn gateways(&self) -> Vec<IpAddr> {
+        self.gateway4.map(IpAddr::from).into_iter().chain(self.gateway6.map(IpAddr::from)).collect()
+    }
+}
+
+/// What a command's port is numbered by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+/// A port the command serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ExposedPort {
+    /// Number.
+    pub port: u16,
+    /// Of which protocol.
+    pub protocol: Protocol,
+}
+
+impl std::fmt::Display for ExposedPort {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let protocol = match self.protocol {
+            Protocol::Tcp => "tcp",
+            Protocol::Udp => "udp",
+        };
+        write!(f, "{}/{protocol}", self.port)
+    }
+}
+
+/// How a container resolves names.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Dns {
+    /// Asked instead of the host's servers.
+    pub servers: Vec<IpAddr>,
+    /// Search domains instead of the host's.
+    pub search: Vec<String>,
+    /// Resolver options.
+    pub options: Vec<String>,
+    /// More lines of the hosts file, name and address.
+    pub hosts: Vec<(String, IpAddr)>,
 }
 
 /// A container.
@@ -73,7 +157,7 @@ pub struct Container {
     pub id: String,
     /// Its name, without a slash.
     pub name: String,
-    /// When it was made, in seconds since 1970.
+    /// When it was made, in nanoseconds since 1970.
     pub created: u64,
     /// How it was made.
     pub origin: Origin,
@@ -81,12 +165,28 @@ pub struct Container {
     pub auto_remove: bool,
     /// The name of its UTS namespace.
     pub hostname: String,
+    /// The domain name of its UTS namespace.
+    #[serde(default)]
+    pub domainname: Option<String>,
     /// Labels.
     pub labels: BTreeMap<String, String>,
+    /// Variables it was given, name and value.
+    #[serde(default)]
+    pub env: Vec<(String, String)>,
     /// Where it stands.
     pub status: Status,
-    /// Its place on a network.
-    pub endpoint: Endpoint,
+    /// Which network it sees.
+    pub mode: Mode,
+    /// Its places on networks, in the order of interfaces.
+    pub endpoints: Vec<Endpoint>,
+    /// TAP queues of each interface.
+    pub queues: usize,
+    /// How it resolves names.
+    #[serde(default)]
+    pub dns: Dns,
+    /// Ports its command serves.
+    #[serde(default)]
+    pub exposed: BTreeSet<ExposedPort>,
 }
 
 impl Container {
@@ -97,6 +197,32 @@ impl Container {
 
     /// Somebody else's namespace.
     pub fn is_attached(&self) -> bool {
-        matches!(self.origin, Origin::Attach(_))
+        matches!(self.origin, Origin::Attach { .. })
+    }
+
+    /// Its command has ended; it holds nothing.
+    pub fn has_ended(&self) -> bool {
+        matches!(self.status, Status::Exited { .. })
+    }
+
+    /// Its place on a network, by the network's id.
+    pub fn endpoint_on(&self, network_id: &str) -> Option<&Endpoint> {
+        self.endpoints.iter().find(|e| e.network_id == network_id)
+    }
+
+    /// Its endpoints that have an interface.
+    pub fn interfaces(&self) -> impl Iterator<Item = &Endpoint> {
+        self.endpoints.iter().filter(|e| !e.interface.is_empty())
+    }
+
+    /// The endpoint through which it sends what is for elsewhere: the first that has a way out.
+    pub fn way_out(&self) -> Option<&Endpoint> {
+        self.endpoints.iter().find(|e| e.gateway4.is_some() || e.gateway6.is_some())
+    }
+
+    /// The lowest interface name that no endpoint has.
+    pub fn free_interface(&self) -> String {
+        let mut names = (0u32..).map(|n| format!("eth{n}"));
+        names.find(|name| self.endpoints.iter().all(|e| e.interface != *name)).unwrap_or_default()
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::fcntl::{Flock, FlockArg};
+use axum::response::IntoResponse as _;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tower_service::Service as _;
@@ -157,7 +158,8 @@ async fn serve(config: &Config, store: Store, ready: impl FnOnce()) -> Result<()
         let _ = events.send(event);
     });
     let switch = Switch::new(&config.switch, &sink)?;
-    let daemon = Daemon::new(switch, store, config.data_dir.clone())?;
+    let resolver = crate::names::Resolver::new(crate::names::Config::default());
+    let daemon = Daemon::new(switch, store, config.data_dir.clone(), resolver)?;
     let (listener, socket_lock) = listen(&config.socket)?;
     daemon.recover().await?;
 
@@ -225,9 +227,17 @@ async fn accept(listener: UnixListener, daemon: Arc<Daemon>) {
         tokio::spawn(async move {
             let service =
                 hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-                    let mut request = api::strip_version(request.map(axum::body::Body::new));
-                    request.extensions_mut().insert(client);
-                    router.clone().call(request)
+                    let request = api::strip_version(request.map(axum::body::Body::new));
+                    let mut router = router.clone();
+                    async move {
+                        match request {
+                            Ok(mut request) => {
+                                request.extensions_mut().insert(client);
+                                router.call(request).await
+                            }
+                            Err(refusal) => Ok(refusal.into_response()),
+                        }
+                    }
                 });
             let _ = hyper::server::conn::http1::Builder::new()
                 .serve_connection(hyper_util::rt::TokioIo::new(stream), service)

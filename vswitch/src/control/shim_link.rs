@@ -2,16 +2,34 @@
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use parking_lot::Mutex;
 use tokio::io::unix::AsyncFd;
+use tokio::sync::oneshot;
 
+use super::error::ControlError;
 use crate::sandbox::channel::{Channel, ChannelError};
 use crate::sandbox::spec::{ShimEvent, ShimRequest};
 
+/// What a shim said, with the descriptors that came along.
+pub type Said = (ShimEvent, Vec<OwnedFd>);
+
+#[derive(Default)]
+struct Asking {
+    waiting: Option<oneshot::Sender<Said>>,
+    /// Answers that nobody waits for any more.
+    late: usize,
+}
+
 /// A connection to the shim of one container.
-pub struct ShimLink(AsyncFd<Channel>);
+pub struct ShimLink {
+    channel: AsyncFd<Channel>,
+    /// Who waits for the next answer.
+    asking: Mutex<Asking>,
+}
 
 impl ShimLink {
     /// Connects to the shim whose container has this directory.
@@ -23,7 +41,8 @@ impl ShimLink {
         fcntl(&channel, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         let io =
             |e: std::io::Error| ChannelError::System(Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO)));
-        crate::sys::asyncfd::readable(channel).map(Self).map_err(io)
+        let channel = crate::sys::asyncfd::readable(channel).map_err(io)?;
+        Ok(Self { channel, asking: Mutex::default() })
     }
 
     /// Asks the shim for something; requests are few and small, so this does not wait.
@@ -31,20 +50,57 @@ impl ShimLink {
     /// # Errors
     /// [`ChannelError::Closed`] when the shim is gone.
     pub fn send(&self, request: &ShimRequest) -> Result<(), ChannelError> {
-        self.0.get_ref().send(request, &[])
+        self.channel.get_ref().send(request, &[])
     }
 
     /// The next thing the shim says.
     ///
     /// # Errors
     /// [`ChannelError::Closed`] when the shim is gone.
-    pub async fn recv(&self) -> Result<(ShimEvent, Vec<OwnedFd>), ChannelError> {
+    pub async fn recv(&self) -> Result<Said, ChannelError> {
         loop {
-            let mut guard = self.0.readable().await.map_err(|_| ChannelError::Closed)?;
-            match self.0.get_ref().recv() {
+            let mut guard = self.channel.readable().await.map_err(|_| ChannelError::Closed)?;
+            match self.channel.get_ref().recv() {
                 Err(ChannelError::System(Errno::EAGAIN)) => guard.clear_ready(),
                 other => return other,
             }
         }
+    }
+
+    /// Asks for something and waits for the answer, which whoever listens to the shim passes on with
+    /// [`ShimLink::answer`]. One at a time.
+    ///
+    /// # Errors
+    /// What the shim says, or that it says nothing.
+    pub async fn ask(&self, request: &ShimRequest, patience: Duration) -> Result<Said, ControlError> {
+        let (sender, answer) = oneshot::channel();
+        self.asking.lock().waiting = Some(sender);
+        let gone = || ControlError::Failed("the container's shim is gone".into());
+        self.send(request).map_err(|_| gone())?;
+        match tokio::time::timeout(patience, answer).await {
+            Ok(Ok((ShimEvent::Failed { message, .. }, _))) => Err(ControlError::Failed(message)),
+            Ok(Ok(said)) => Ok(said),
+            Ok(Err(_)) => Err(gone()),
+            Err(_) => {
+                let mut asking = self.asking.lock();
+                asking.late += usize::from(asking.waiting.take().is_some());
+                Err(ControlError::Failed("the container's shim does not answer".into()))
+            }
+        }
+    }
+
+    /// Passes an answer on. Nobody's answer is dropped, its descriptors with it.
+    pub fn answer(&self, said: Said) {
+        let mut asking = self.asking.lock();
+        if let Some(late) = asking.late.checked_sub(1) {
+            asking.late = late;
+        } else if let Some(waiting) = asking.waiting.take() {
+            let _ = waiting.send(said);
+        }
+    }
+
+    /// There will be no answer any more.
+    pub fn hang_up(&self) {
+        self.asking.lock().waiting = None;
     }
 }

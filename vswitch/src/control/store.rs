@@ -10,11 +10,13 @@ use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::migrate;
+
 const META: TableDefinition<'_, &str, &str> = TableDefinition::new("meta");
 const OBJECTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("objects");
 
 /// The layout this version writes. A higher one in the file is refused, a lower one converted.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// Bytes of the file that are kept in memory.
 const CACHE: usize = 1 << 20;
@@ -74,17 +76,39 @@ impl Store {
         {
             let mut meta = write.open_table(META)?;
             let found = meta.get("schema")?.map(|v| v.value().to_owned());
-            match found {
-                Some(found) if found.parse::<u32>().is_ok_and(|n| n <= SCHEMA) => {}
-                Some(found) => return Err(StoreError::Newer { found }),
-                None => {
-                    meta.insert("schema", SCHEMA.to_string().as_str())?;
-                }
+            let schema = match found {
+                None => SCHEMA,
+                Some(text) => match text.parse::<u32>() {
+                    Ok(n) if n <= SCHEMA => n,
+                    _ => return Err(StoreError::Newer { found: text }),
+                },
+            };
+            meta.insert("schema", SCHEMA.to_string().as_str())?;
+            let mut objects = write.open_table(OBJECTS)?;
+            if schema < SCHEMA {
+                Self::convert(&mut objects)?;
             }
-            write.open_table(OBJECTS)?;
         }
         write.commit()?;
         Ok(db)
+    }
+
+    /// Brings the objects of an earlier schema to this one's, all or none.
+    fn convert(objects: &mut redb::Table<'_, &str, &[u8]>) -> Result<(), StoreError> {
+        let mut changed = Vec::new();
+        for item in objects.iter()? {
+            let (key, value) = item?;
+            let key = key.value().to_owned();
+            let old = serde_json::from_slice(value.value())
+                .map_err(|error| StoreError::Object { key: key.clone(), error })?;
+            changed.push((migrate::from_1(&key, old), key));
+        }
+        for (new, key) in changed {
+            let bytes =
+                serde_json::to_vec(&new).map_err(|error| StoreError::Object { key: key.clone(), error })?;
+            objects.insert(key.as_str(), bytes.as_slice())?;
+        }
+        Ok(())
     }
 
     fn with<T>(&self, act: impl FnOnce(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
@@ -185,10 +209,37 @@ mod tests {
             assert_eq!(store.list::<String>("a/").unwrap(), ["one"]);
             assert_eq!(store.get::<String>("b/1").unwrap().as_deref(), Some("three"));
             let write = store.db.lock().as_ref().unwrap().begin_write().unwrap();
-            write.open_table(META).unwrap().insert("schema", "2").unwrap();
+            write.open_table(META).unwrap().insert("schema", "3").unwrap();
             write.commit().unwrap();
         }
         assert!(matches!(Store::open(&path), Err(StoreError::Newer { .. })));
+    }
+
+    #[test]
+    fn an_earlier_schema_is_converted() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("db");
+        {
+            let store = Store::open(&path).unwrap();
+            let network = serde_json::json!({"id": "ab", "name": "bridge", "created": 5, "subnet": "172.17.0.0/16",
+                "gateway": "172.17.0.1", "mtu": 1500, "ageing": 60, "bridge_name": "docker0"});
+            let container = serde_json::json!({"id": "cd", "name": "web", "created": 6,
+                "origin": {"run": {"command": ["true"], "log": null}}, "auto_remove": false, "hostname": "cd",
+                "labels": {}, "status": {"running": {"since": 7}}, "endpoint": {"id": "ef", "network": "bridge",
+                "network_id": "ab", "address": "172.17.0.2", "prefix": 16, "gateway": "172.17.0.1",
+                "mac": "02:42:ac:11:00:02", "interface": "eth0"}});
+            store.put("network/ab", &network).unwrap();
+            store.put("container/cd", &container).unwrap();
+            let write = store.db.lock().as_ref().unwrap().begin_write().unwrap();
+            write.open_table(META).unwrap().insert("schema", "1").unwrap();
+            write.commit().unwrap();
+        }
+        let store = Store::open(&path).unwrap();
+        let network = store.get::<crate::control::net::NetworkRecord>("network/ab").unwrap().unwrap();
+        assert_eq!((network.ageing, network.created, network.driver.as_str()), (60, 5_000_000_000, "bridge"));
+        let container = store.get::<crate::control::record::Container>("container/cd").unwrap().unwrap();
+        assert!(container.is_running());
+        assert_eq!(container.endpoints[0].addresses(), [std::net::IpAddr::from([172, 17, 0, 2])]);
     }
 
     /// Runs itself again in a mount namespace, on a file system of 3 MiB.

@@ -1,20 +1,25 @@
-//! The helper: a short-lived process that makes one interface in somebody's namespace.
+//! The helper: a short-lived process that does one thing in somebody's namespace.
 //!
 //! A TAP's descriptor keeps alive the network namespace in which /dev/net/tun was opened. Opened
 //! in the container's it would keep a deleted namespace from ever going away. So the helper makes
 //! the TAP in an empty namespace of its own and moves it over: the descriptor then holds nothing
 //! but that, and says POLLERR when the container's namespace is gone.
 
-use std::os::fd::AsFd;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::os::fd::{AsFd, OwnedFd};
 
 use super::channel::{Channel, ChannelError};
 use super::netlink::{Netlink, NetlinkError};
 use super::ns::{self, NsError};
-use super::spec::{HelperReply, HelperSpec};
+use super::spec::{DefaultRoute, HelperJob, HelperReply, HelperSpec, PortSpec, Target};
 use crate::sys::tun::{self, NewTap, TunError};
 
 /// Frames the kernel keeps for the switch in each queue before it drops.
 const TXQUEUELEN: u32 = 1000;
+
+/// Where a container finds its name service. All of 127.0.0.0/8 is the namespace's own, and this is
+/// the address Docker's users know.
+pub const NAME_SERVICE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 11)), 53);
 
 /// Why the interface could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +33,9 @@ pub enum HelperError {
     /// It could not be set up.
     #[error(transparent)]
     Netlink(#[from] NetlinkError),
+    /// Somebody has the name service's address.
+    #[error("the name service cannot listen on {NAME_SERVICE} in the namespace: {0}")]
+    NameService(std::io::Error),
     /// The name is taken.
     #[error("the namespace already has an interface named {0}: detach it first")]
     InterfaceExists(String),
@@ -39,18 +47,62 @@ pub enum HelperError {
 /// When nobody is there to hear the answer.
 pub fn main(channel: &Channel) -> Result<(), ChannelError> {
     let (spec, _): (HelperSpec, _) = channel.recv()?;
-    match make(&spec) {
-        Ok(tap) => {
-            let fds: Vec<_> = tap.queues.iter().map(AsFd::as_fd).collect();
-            channel.send(&HelperReply::Ready(tap.offloads), &fds)
+    let done = match &spec.job {
+        HelperJob::Port(port) => {
+            make(&spec.target, port).map(|tap| (HelperReply::Ready(tap.offloads), tap.queues))
+        }
+        HelperJob::NameService => name_service(&spec.target).map(|sockets| (HelperReply::Done, sockets)),
+        HelperJob::DefaultRoute(route) => {
+            default_route(&spec.target, route).map(|()| (HelperReply::Done, Vec::new()))
+        }
+    };
+    match done {
+        Ok((reply, fds)) => {
+            let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
+            channel.send(&reply, &fds)
         }
         Err(error) => channel.send(&HelperReply::Failed(error.to_string()), &[]),
     }
 }
 
-fn make(spec: &HelperSpec) -> Result<NewTap, HelperError> {
-    let port = &spec.port;
-    let target = ns::open(&spec.target)?;
+/// Into the namespace, with the rights of its owner.
+fn go(target: &Target) -> Result<OwnedFd, HelperError> {
+    let target = ns::open(target)?;
+    ns::enter_owner(&target)?;
+    ns::enter(&target)?;
+    Ok(target)
+}
+
+fn name_service(target: &Target) -> Result<Vec<OwnedFd>, HelperError> {
+    go(target)?;
+    let mut inside = Netlink::new()?;
+    let lo = inside.index_of("lo")?;
+    inside.set_up(lo)?;
+    let udp = UdpSocket::bind(NAME_SERVICE).map_err(HelperError::NameService)?;
+    let tcp = TcpListener::bind(NAME_SERVICE).map_err(HelperError::NameService)?;
+    Ok(vec![udp.into(), tcp.into()])
+}
+
+fn default_route(target: &Target, route: &DefaultRoute) -> Result<(), HelperError> {
+    go(target)?;
+    let mut inside = Netlink::new()?;
+    let index = inside.index_of(&route.interface)?;
+    add_default_routes(&mut inside, index, &route.gateways)
+}
+
+fn add_default_routes(inside: &mut Netlink, index: u32, gateways: &[IpAddr]) -> Result<(), HelperError> {
+    for gateway in gateways {
+        match inside.add_default_route(index, *gateway) {
+            // A namespace that has a way out keeps it.
+            Err(NetlinkError::Refused { error, .. }) if error.raw_os_error() == Some(libc::EEXIST) => {}
+            other => other?,
+        }
+    }
+    Ok(())
+}
+
+fn make(target: &Target, port: &PortSpec) -> Result<NewTap, HelperError> {
+    let target = ns::open(target)?;
     ns::enter_owner(&target)?;
     ns::unshare_net()?;
     let tap = tun::create_tap(&port.interface, port.queues.clamp(1, 16))?;
@@ -74,12 +126,6 @@ fn make(spec: &HelperSpec) -> Result<NewTap, HelperError> {
         inside.add_address(index, *address)?;
     }
     inside.set_up(index)?;
-    for gateway in &port.gateways {
-        match inside.add_default_route(index, *gateway) {
-            // A namespace that has a way out keeps it.
-            Err(NetlinkError::Refused { error, .. }) if error.raw_os_error() == Some(libc::EEXIST) => {}
-            other => other?,
-        }
-    }
+    add_default_routes(&mut inside, index, &port.gateways)?;
     Ok(tap)
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns, unshare};
 
-use super::spec::Target;
+use super::spec::{NetworkNamespace, Target};
 use crate::sys::nsfd;
 
 /// Why a namespace could not be entered or made.
@@ -124,13 +124,25 @@ pub fn unshare_net() -> Result<(), NsError> {
     })
 }
 
-/// Makes and enters the namespaces of a container: network, mount and UTS, and a user namespace in
-/// which the caller is root, unless it already may do without.
+/// Makes and enters the namespaces of a container: mount, UTS, network unless it is to see
+/// another's, and a user namespace in which the caller is root, unless it already may do without.
 ///
 /// # Errors
 /// [`NsError::UserNamespaces`] names the setting that forbids it.
-pub fn unshare_container() -> Result<(), NsError> {
-    let flags = CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWUTS;
+pub fn unshare_container(network: &NetworkNamespace) -> Result<(), NsError> {
+    let mut flags = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWUTS;
+    match network {
+        NetworkNamespace::Own => flags |= CloneFlags::CLONE_NEWNET,
+        NetworkNamespace::Host => {}
+        NetworkNamespace::Join(target) => {
+            let target = open(target)?;
+            enter_owner(&target)?;
+            enter(&target)?;
+            // Root now, there if not everywhere: no further user namespace is needed.
+            return unshare(flags)
+                .map_err(|errno| NsError::System { what: "namespaces cannot be made", errno });
+        }
+    }
     let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
     if uid.is_root() {
         match unshare(flags) {

@@ -47,6 +47,38 @@ pub fn kill_all(netns: &NetnsId) {
     }
 }
 
+/// Kills every child of the caller, and buries it. The children's children become the caller's own
+/// when it is a subreaper (prctl(2)), and are found then.
+pub fn kill_children() {
+    use rustix::process::{WaitOptions, kill_process, wait};
+    let own = rustix::process::getpid().as_raw_nonzero().get();
+    let parent_of = |process: &Path| -> Option<i32> {
+        let stat = fs::read_to_string(process.join("stat")).ok()?;
+        // The name is in parentheses and may have any of its own.
+        stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+    };
+    for _ in 0..LOOKS {
+        let Ok(all) = fs::read_dir("/proc") else { return };
+        for entry in all.flatten() {
+            let pid = entry.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
+            // A child's number is not given again before it is buried.
+            if let Some(pid) = pid
+                && parent_of(&entry.path()) == Some(own)
+            {
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        }
+        loop {
+            match wait(WaitOptions::empty()) {
+                Ok(_) => {}
+                Err(rustix::io::Errno::INTR) => {}
+                // None left, and none of theirs: those that ended gave theirs to the caller first.
+                Err(_) => return,
+            }
+        }
+    }
+}
+
 /// True if there was a live one.
 fn look(netns: (u64, u64)) -> bool {
     let inside = |process: &Path| id_of(process).is_ok_and(|id| id == netns);

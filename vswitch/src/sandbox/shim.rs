@@ -20,8 +20,8 @@ use nix::unistd::Pid;
 use super::channel::{Channel, ChannelError, spawn_self};
 use super::reaper::{self, NetnsId};
 use super::spec::{
-    Exit, HeldPort, HelperReply, HelperSpec, InitReply, PortSpec, Sandbox, ShimEvent, ShimReply, ShimRequest,
-    ShimSpec, Target,
+    DefaultRoute, Exit, HeldPort, HelperJob, HelperReply, HelperSpec, InitReply, NetworkNamespace, PortSpec,
+    Sandbox, ShimEvent, ShimReply, ShimRequest, ShimSpec, Target,
 };
 use super::{EXIT_FILE, listen};
 
@@ -53,7 +53,7 @@ struct Init {
     child: Child,
     /// Open until the command runs.
     channel: Option<Channel>,
-    /// Its network namespace.
+    /// Its network namespace, if that is its own.
     netns: Option<NetnsId>,
 }
 
@@ -61,6 +61,8 @@ struct Shim {
     spec: ShimSpec,
     init: Option<Init>,
     ports: Vec<Port>,
+    /// UDP and TCP socket of the name service.
+    name_service: Vec<OwnedFd>,
     started: bool,
     exit: Option<Exit>,
     /// Whoever started the shim; its end aborts a sandbox that is not yet running.
@@ -86,8 +88,16 @@ pub fn main(starter: Channel) -> Result<i32, ChannelError> {
     if spec.detached {
         let _ = nix::unistd::setsid();
     }
-    let mut shim =
-        Shim { spec, init: None, ports: Vec::new(), started: false, exit: None, starter: None, daemon: None };
+    let mut shim = Shim {
+        spec,
+        init: None,
+        ports: Vec::new(),
+        name_service: Vec::new(),
+        started: false,
+        exit: None,
+        starter: None,
+        daemon: None,
+    };
     let socket = match shim.set_up() {
         Ok(socket) => socket,
         Err(Failure { message, code }) => {
@@ -131,12 +141,20 @@ impl Shim {
                 (InitReply::Ready, _) => {}
                 (InitReply::Failed { message, code }, _) => return Err(Failure { message, code }),
             }
-            let netns =
-                NetnsId::of(pid).map_err(|e| format!("the container's namespace cannot be seen: {e}"))?;
+            let netns = match spec.network {
+                NetworkNamespace::Own => Some(
+                    NetnsId::of(pid).map_err(|e| format!("the container's namespace cannot be seen: {e}"))?,
+                ),
+                // Others live there.
+                NetworkNamespace::Host | NetworkNamespace::Join(_) => None,
+            };
             if let Some(init) = &mut self.init {
                 init.channel = Some(channel);
-                init.netns = Some(netns);
+                init.netns = netns;
             }
+        }
+        if self.spec.name_service {
+            self.name_service = self.help(HelperJob::NameService)?.1;
         }
         for spec in std::mem::take(&mut self.spec.ports) {
             self.add_port(spec)?;
@@ -148,7 +166,8 @@ impl Shim {
         self.init.as_ref().map_or(0, |init| init.child.id() as i32)
     }
 
-    fn add_port(&mut self, spec: PortSpec) -> Result<(), Failure> {
+    /// Has a helper do something in the sandbox.
+    fn help(&self, job: HelperJob) -> Result<(HelperReply, Vec<OwnedFd>), Failure> {
         let target = match &self.spec.sandbox {
             Sandbox::Run(_) => Target::Pid(self.pid()),
             Sandbox::Attach(target) => target.clone(),
@@ -158,18 +177,25 @@ impl Shim {
         })
         .map_err(|e| format!("the helper cannot be started: {e}"))?;
         let talk = || -> Result<(HelperReply, Vec<OwnedFd>), ChannelError> {
-            channel.send(&HelperSpec { target, port: spec.clone() }, &[])?;
+            channel.send(&HelperSpec { target, job }, &[])?;
             channel.recv()
         };
         let answer = talk();
         drop(channel);
         let _ = helper.wait();
         match answer.map_err(|e| format!("the helper died early: {e}"))? {
+            (HelperReply::Failed(message), _) => Err(message.into()),
+            done => Ok(done),
+        }
+    }
+
+    fn add_port(&mut self, spec: PortSpec) -> Result<(), Failure> {
+        match self.help(HelperJob::Port(spec.clone()))? {
             (HelperReply::Ready(offloads), queues) => {
                 self.ports.push(Port { spec, offloads, queues });
                 Ok(())
             }
-            (HelperReply::Failed(message), _) => Err(message.into()),
+            _ => Err("the helper says something unexpected".to_owned().into()),
         }
     }
 
@@ -321,11 +347,28 @@ impl Shim {
             }
             ShimRequest::AddPort(spec) => match self.add_port(spec) {
                 Ok(()) => self.send_last_port(),
-                Err(Failure { message, code }) => self.tell(&ShimEvent::Failed { message, code }),
+                Err(failure) => self.tell_failure(failure),
+            },
+            ShimRequest::DropPort(endpoint) => {
+                // The TAP goes with the last of its descriptors.
+                self.ports.retain(|port| port.spec.endpoint != endpoint);
+                self.tell(&ShimEvent::Done);
+            }
+            ShimRequest::DefaultRoute(route) => match self.default_route(route) {
+                Ok(()) => self.tell(&ShimEvent::Done),
+                Err(failure) => self.tell_failure(failure),
             },
             ShimRequest::Quit => return Next::End(0),
         }
         Next::Go
+    }
+
+    fn default_route(&self, route: DefaultRoute) -> Result<(), Failure> {
+        self.help(HelperJob::DefaultRoute(route)).map(drop)
+    }
+
+    fn tell_failure(&mut self, Failure { message, code }: Failure) {
+        self.tell(&ShimEvent::Failed { message, code });
     }
 
     fn start(&mut self) {
@@ -344,7 +387,8 @@ impl Shim {
 
     fn send_state(&mut self) {
         let ports = self.ports.iter().map(held).collect();
-        let fds: Vec<_> = self.ports.iter().flat_map(|p| &p.queues).map(AsFd::as_fd).collect();
+        let queues = self.ports.iter().flat_map(|p| &p.queues);
+        let fds: Vec<_> = queues.chain(&self.name_service).map(AsFd::as_fd).collect();
         let state = ShimEvent::State {
             id: self.spec.id.clone(),
             shim: std::process::id() as i32,
@@ -352,6 +396,7 @@ impl Shim {
             started: self.started,
             exit: self.exit,
             ports,
+            name_service: !self.name_service.is_empty(),
         };
         if self.daemon.as_ref().is_some_and(|daemon| daemon.send(&state, &fds).is_err()) {
             self.daemon = None;
@@ -378,8 +423,11 @@ impl Shim {
 
     /// Ends what the command left behind.
     fn kill_rest(&self) {
-        if let Some(netns) = self.init.as_ref().and_then(|init| init.netns.as_ref()) {
-            reaper::kill_all(netns);
+        match self.init.as_ref().map(|init| init.netns.as_ref()) {
+            Some(Some(netns)) => reaper::kill_all(netns),
+            // Among others' processes only those that came from the command are its own.
+            Some(None) => reaper::kill_children(),
+            None => {}
         }
     }
 }

@@ -53,23 +53,70 @@ pub enum Target {
     Netns(PathBuf),
 }
 
-/// To a helper: make this there.
+/// To a helper: do this there.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct HelperSpec {
     /// Where.
     pub target: Target,
     /// What.
-    pub port: PortSpec,
+    pub job: HelperJob,
 }
 
-/// From a helper; the TAP's queues come along as descriptors.
+/// What a helper does in somebody's namespace.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HelperJob {
+    /// Make an interface.
+    Port(PortSpec),
+    /// Bind the sockets of the name service, where its containers expect it.
+    NameService,
+    /// Send what has no other route through this interface.
+    DefaultRoute(DefaultRoute),
+}
+
+/// A way out of a sandbox.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DefaultRoute {
+    /// The interface's name in the sandbox.
+    pub interface: String,
+    /// Who takes the packets, of either IP version.
+    pub gateways: Vec<IpAddr>,
+}
+
+/// From a helper.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HelperReply {
-    /// The interface is up.
+    /// The interface is up; the TAP's queues come along as descriptors.
     Ready(Option<TapOffloads>),
-    /// It could not be made; nothing is left of it.
+    /// It is done; the sockets, if that was the job, come along: UDP, then TCP.
+    Done,
+    /// It could not be done; nothing is left of it.
     Failed(String),
+}
+
+/// The network namespace a command is to run in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NetworkNamespace {
+    /// One of its own.
+    #[default]
+    Own,
+    /// That of whoever starts it.
+    Host,
+    /// That of another container.
+    Join(Target),
+}
+
+/// Files of a container that take the place of the host's.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct EtcFiles {
+    /// Instead of /etc/hosts.
+    pub hosts: Option<PathBuf>,
+    /// Instead of /etc/resolv.conf.
+    pub resolv_conf: Option<PathBuf>,
+    /// Instead of /etc/hostname.
+    pub hostname: Option<PathBuf>,
 }
 
 /// To the first process of a sandbox.
@@ -79,8 +126,20 @@ pub struct InitSpec {
     pub argv: Vec<String>,
     /// The UTS namespace's name.
     pub hostname: String,
+    /// The UTS namespace's NIS domain name.
+    #[serde(default)]
+    pub domainname: Option<String>,
     /// The command writes to this file instead of the caller's terminal.
     pub log: Option<PathBuf>,
+    /// Variables set on top of the caller's environment.
+    #[serde(default)]
+    pub env: Vec<(String, String)>,
+    /// Which network it sees.
+    #[serde(default)]
+    pub network: NetworkNamespace,
+    /// What it finds under /etc.
+    #[serde(default)]
+    pub files: EtcFiles,
 }
 
 /// From the first process of a sandbox.
@@ -119,6 +178,8 @@ pub struct ShimSpec {
     pub sandbox: Sandbox,
     /// The interfaces to begin with.
     pub ports: Vec<PortSpec>,
+    /// It has the sockets of a name service.
+    pub name_service: bool,
     /// Leave the caller's session and terminal.
     pub detached: bool,
 }
@@ -150,6 +211,10 @@ pub enum ShimRequest {
     Signal(i32),
     /// Make one more interface: answered by `PortReady` or `Failed`.
     AddPort(PortSpec),
+    /// Let go of an endpoint's interface: answered by `Done`.
+    DropPort(String),
+    /// Set the default route: answered by `Done` or `Failed`.
+    DefaultRoute(DefaultRoute),
     /// Let go of everything and end.
     Quit,
 }
@@ -176,7 +241,8 @@ pub struct Exit {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ShimEvent {
-    /// All it holds; the queues of all ports come along as descriptors, in order.
+    /// All it holds; the queues of all ports come along as descriptors, in order, then the name
+    /// service's UDP and TCP socket.
     State {
         /// The container's id.
         id: String,
@@ -190,11 +256,16 @@ pub enum ShimEvent {
         exit: Option<Exit>,
         /// The interfaces.
         ports: Vec<HeldPort>,
+        /// Two sockets come along too.
+        #[serde(default)]
+        name_service: bool,
     },
     /// The command runs.
     Started,
     /// One more interface; its queues come along.
     PortReady(HeldPort),
+    /// What was asked for is done.
+    Done,
     /// What was asked for did not work out.
     Failed {
         /// A sentence.

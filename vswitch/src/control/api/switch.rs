@@ -1,0 +1,202 @@
+//! The switch's own calls: bridges, forwarding tables, ports, captures.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use axum::routing::{delete, get, post};
+use packet::{Filter, MacAddr};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Answer, App, Body_, Params};
+use crate::control::daemon::Daemon;
+use crate::control::error::ControlError;
+use crate::control::{watch, wire};
+use crate::dataplane::capture::Scope;
+use crate::dataplane::fdb::Station;
+use crate::dataplane::{Port, Switch};
+
+pub(super) fn routes() -> axum::Router<Arc<Daemon>> {
+    axum::Router::new()
+        .route("/vswitch/bridges", get(bridges))
+        .route("/vswitch/bridges/{net}/fdb", get(fdb).post(fdb_add))
+        .route("/vswitch/bridges/{net}/fdb/{mac}", delete(fdb_delete))
+        .route("/vswitch/bridges/{net}/flush", post(flush))
+        .route("/vswitch/bridges/{net}/ageing", post(ageing))
+        .route("/vswitch/ports/{port}", get(port).post(set_port))
+        .route("/vswitch/capture", get(capture))
+}
+
+async fn bridges(State(daemon): App) -> Json<Value> {
+    Json(daemon.networks().iter().filter_map(wire::bridge).collect())
+}
+
+async fn fdb(State(daemon): App, Path(net): Path<String>) -> Answer {
+    let (view, bridge) = daemon.bridge(&net)?;
+    Ok(Json(wire::fdb(&view, &bridge)).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct StaticEntry {
+    mac: String,
+    port: String,
+    #[serde(default)]
+    vlan: u16,
+}
+
+fn mac(text: &str) -> Result<MacAddr, ControlError> {
+    let mac: MacAddr = text.parse().map_err(|e| ControlError::Invalid(format!("{e}")))?;
+    if mac.is_multicast() || mac == MacAddr::ZERO {
+        return Err(ControlError::Invalid(format!("{mac} cannot be a station's address")));
+    }
+    Ok(mac)
+}
+
+fn vlan(vlan: u16) -> Result<u16, ControlError> {
+    if vlan < 4095 { Ok(vlan) } else { Err(ControlError::Invalid(format!("{vlan} is no VLAN: 0 to 4094"))) }
+}
+
+async fn fdb_add(State(daemon): App, Path(net): Path<String>, Body_(e): Body_<StaticEntry>) -> Answer {
+    let (_, bridge) = daemon.bridge(&net)?;
+    let station = Station { mac: mac(&e.mac)?, vlan: vlan(e.vlan)? };
+    let port = find_port(&daemon, &e.port)?;
+    if !bridge.ports().iter().any(|p| p.uid() == port.uid()) {
+        return Err(ControlError::Invalid(format!("{} is not on network {net}", e.port)));
+    }
+    if !bridge.fdb().set_static(station, port.no(), Switch::now()) {
+        return Err(ControlError::Conflict("the forwarding table is full".into()));
+    }
+    // Its number may soon be another's, and its stations were perhaps forgotten before this one.
+    if port.is_gone() {
+        bridge.fdb().remove(station);
+        return Err(ControlError::NotFound(format!("no port {}: it has just gone", e.port)));
+    }
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+#[derive(Deserialize)]
+struct VlanParams {
+    vlan: Option<u16>,
+}
+
+async fn fdb_delete(
+    State(daemon): App,
+    Path((net, address)): Path<(String, String)>,
+    Params(p): Params<VlanParams>,
+) -> Answer {
+    let station = Station { mac: mac(&address)?, vlan: vlan(p.vlan.unwrap_or(0))? };
+    if !daemon.bridge(&net)?.1.fdb().remove(station) {
+        return Err(ControlError::NotFound(format!("{address} is not in the table of {net}")));
+    }
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+async fn flush(State(daemon): App, Path(net): Path<String>) -> Answer {
+    let flushed = daemon.bridge(&net)?.1.fdb().flush();
+    Ok(Json(json!({"Flushed": flushed})).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct Ageing {
+    seconds: u32,
+}
+
+async fn ageing(State(daemon): App, Path(net): Path<String>, Body_(a): Body_<Ageing>) -> Answer {
+    daemon.set_ageing(&net, a.seconds)?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// A port by `CONTAINER:INTERFACE`, or by its container alone.
+fn find_port(daemon: &Daemon, text: &str) -> Result<Arc<Port>, ControlError> {
+    for bridge in daemon.networks().into_iter().filter_map(|network| network.bridge) {
+        if let Some(port) = bridge.ports().iter().find(|p| p.name() == text) {
+            return Ok(port.clone());
+        }
+    }
+    let mut ports = daemon.view(text).map(|view| view.ports).unwrap_or_default();
+    if ports.len() > 1 {
+        let names: Vec<String> = ports.iter().map(|p| p.port.name()).collect();
+        return Err(ControlError::Invalid(format!("{text} has several ports: {}", names.join(", "))));
+    }
+    ports.pop().map(|plugged| plugged.port).ok_or_else(|| {
+        ControlError::NotFound(format!("no port {text}: `vswitch bridge show` lists those there are"))
+    })
+}
+
+/// What a capture is of: everything, a network, a port, or all ports of a container.
+fn scope(daemon: &Daemon, text: &str) -> Result<Scope, ControlError> {
+    if matches!(text, "" | "any") {
+        return Ok(Scope::Any);
+    }
+    if let Ok(port) = find_port(daemon, text) {
+        return Ok(Scope::Ports(vec![port.uid()]));
+    }
+    let ports = daemon.view(text).map(|view| view.ports).unwrap_or_default();
+    if !ports.is_empty() {
+        return Ok(Scope::Ports(ports.iter().map(|p| p.port.uid()).collect()));
+    }
+    match daemon.bridge(text) {
+        Ok((_, bridge)) => Ok(Scope::Bridge(bridge.uid())),
+        Err(_) => Err(ControlError::NotFound(format!("no container, port or network is named {text}"))),
+    }
+}
+
+async fn port(State(daemon): App, Path(name): Path<String>) -> Answer {
+    Ok(Json(wire::port(&*find_port(&daemon, &name)?)).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct PortSettings {
+    hairpin: Option<bool>,
+    up: Option<bool>,
+    storm_broadcast: Option<u32>,
+    storm_unknown_unicast: Option<u32>,
+}
+
+async fn set_port(State(daemon): App, Path(name): Path<String>, Body_(s): Body_<PortSettings>) -> Answer {
+    let port = find_port(&daemon, &name)?;
+    if let Some(on) = s.hairpin {
+        port.set_hairpin(on);
+    }
+    if let Some(up) = s.up {
+        port.set_admin_up(up);
+    }
+    if let Some(limit) = s.storm_broadcast {
+        port.storm().broadcast.set(limit);
+    }
+    if let Some(limit) = s.storm_unknown_unicast {
+        port.storm().unknown_unicast.set(limit);
+    }
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+#[derive(Deserialize)]
+struct CaptureParams {
+    on: Option<String>,
+    filter: Option<String>,
+    snaplen: Option<u32>,
+    count: Option<u64>,
+}
+
+async fn capture(State(daemon): App, Params(p): Params<CaptureParams>) -> Answer {
+    let scope = scope(&daemon, p.on.as_deref().unwrap_or_default())?;
+    let text = p.filter.unwrap_or_default();
+    let filter = if text.trim().is_empty() {
+        None
+    } else {
+        Some(Filter::compile(&text).map_err(|e| ControlError::Invalid(e.to_string()))?)
+    };
+    // As in tcpdump, 0 is everything.
+    let snaplen = p.snaplen.filter(|n| *n > 0).unwrap_or(262_144);
+    let hub = daemon.switch().capture();
+    let (session, records) = hub.start(scope, filter, snaplen as usize);
+    let body = watch::body(hub, session.clone(), records, p.count, text, snaplen);
+    let body = body.inspect_err(|_| hub.stop(&session))?;
+    Ok(([("content-type", "application/x-pcapng")], body).into_response())
+}

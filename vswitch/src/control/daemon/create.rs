@@ -1,0 +1,528 @@
+//! Reserving what a container needs, before anything of it exists.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use packet::MacAddr;
+
+use super::{Books, Daemon, Live, Phase, QUEUES, container_key, gateways, now};
+use crate::control::error::ControlError;
+use crate::control::expose;
+use crate::control::id;
+use crate::control::net::PoolError;
+use crate::control::record::{Container, Dns, Endpoint, Mode, Origin, Status};
+use crate::control::request::{CreateReply, CreateRequest, EndpointRequest};
+use crate::sandbox::spec::{EtcFiles, InitSpec, NetworkNamespace, PortSpec, Sandbox, Target};
+
+/// How long a container that was reserved may take to be started.
+const RESERVATION: Duration = Duration::from_mins(1);
+
+/// Descriptors that fit in a message with all of a container's queues and its name service.
+pub(super) const MAX_QUEUES: usize = 60;
+
+impl Daemon {
+    /// Reserves a name, addresses and a directory. They are given back when the process `client`
+    /// ends before the container was started.
+    ///
+    /// # Errors
+    /// With Docker's sentences; nothing is reserved then.
+    pub fn create(
+        self: &Arc<Self>,
+        request: CreateRequest,
+        client: Option<i32>,
+    ) -> Result<CreateReply, ControlError> {
+        if request.command.is_empty() == request.attach.is_none() {
+            return Err(ControlError::Invalid("give either a command or a namespace to attach".into()));
+        }
+        if !request.publish.is_empty() || request.publish_all {
+            return Err(ControlError::Invalid(
+                "ports cannot be published yet: reach the container by its address".into(),
+            ));
+        }
+        let id = id::new_id()?;
+        let dir = self.dir(&id);
+        let mut record = draft(&id, &dir, request.clone())?;
+        let (hosts, resolv) = {
+            let mut books = self.books.lock();
+            record.name = books.choose_name(request.name.as_deref(), &id)?;
+            record.mode = books.mode(&request.networks)?;
+            books.settle_hostname(&mut record, request.hostname.as_deref())?;
+            record.env.extend(books.link_variables(&record, &request.networks)?);
+            match books.reserve_all(&mut record, &request.networks) {
+                Ok(()) => {}
+                Err(error) => {
+                    books.give_back(&record);
+                    return Err(error);
+                }
+            }
+            books.names.insert(record.name.clone(), id.clone());
+            books.containers.insert(id.clone(), Live::new(record.clone(), Phase::Created, true));
+            (books.hosts_file(&record), Self::resolv_conf(&record))
+        };
+        let written = super::etc::write_all(&dir, &record, &hosts, &resolv)
+            .map_err(|e| ControlError::Failed(e.to_string()))
+            .and_then(|()| {
+                let _turn = self.writing.lock();
+                self.put(&container_key(&id), &record)
+            });
+        if let Err(error) = written {
+            self.forget(&id);
+            return Err(error);
+        }
+        self.expire(id.clone(), client);
+        self.changed.notify_one();
+        self.events.container("create", &record);
+        self.reply(&record)
+    }
+
+    /// All that whoever starts the shim must tell it.
+    fn reply(&self, record: &Container) -> Result<CreateReply, ControlError> {
+        let books = self.books.lock();
+        let sandbox = match &record.origin {
+            Origin::Attach { target, .. } => Sandbox::Attach(target.clone()),
+            Origin::Run { command, log } => Sandbox::Run(InitSpec {
+                argv: command.clone(),
+                hostname: record.hostname.clone(),
+                domainname: record.domainname.clone(),
+                log: log.clone(),
+                env: record.env.clone(),
+                network: books.namespace(record)?,
+                files: self.files(record),
+            }),
+        };
+        let ports: Result<_, ControlError> =
+            record.interfaces().map(|endpoint| books.port_spec(record, endpoint)).collect();
+        Ok(CreateReply {
+            id: record.id.clone(),
+            name: record.name.clone(),
+            dir: self.dir(&record.id),
+            sandbox,
+            ports: ports?,
+            name_service: record.mode == Mode::Networks,
+            warnings: Vec::new(),
+        })
+    }
+
+    /// The files that take the place of the host's in a container's sandbox.
+    pub(super) fn files(&self, record: &Container) -> EtcFiles {
+        let dir = self.dir(if let Mode::Container(other) = &record.mode { other } else { &record.id });
+        let file = |name: &str| Some(dir.join(name)).filter(|path| path.exists());
+        EtcFiles {
+            hosts: file(super::etc::HOSTS),
+            resolv_conf: file(super::etc::RESOLV_CONF),
+            hostname: file(super::etc::HOSTNAME),
+        }
+    }
+
+    /// A reservation goes with whoever made it, and after a while in any case.
+    fn expire(self: &Arc<Self>, id: String, client: Option<i32>) {
+        let daemon = self.clone();
+        let pidfd = client
+            .and_then(rustix::process::Pid::from_raw)
+            .map(|pid| rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()));
+        tokio::spawn(async move {
+            let Ok(mut phase) = daemon.phase(&id) else { return };
+            let ended = async {
+                match pidfd {
+                    // It ended before it could be watched.
+                    Some(Err(rustix::io::Errno::SRCH)) => {}
+                    Some(Ok(pidfd)) => match crate::sys::asyncfd::readable_fd(pidfd) {
+                        Ok(pidfd) => drop(pidfd.readable().await),
+                        Err(_) => std::future::pending().await,
+                    },
+                    // In a namespace whose process ids mean nothing here: the clock decides.
+                    None | Some(Err(_)) => std::future::pending().await,
+                }
+            };
+            let dropped = tokio::select! {
+                _ = phase.wait_for(|phase| *phase != Phase::Created) => false,
+                () = ended => true,
+                () = tokio::time::sleep(RESERVATION) => true,
+            };
+            if dropped && daemon.view(&id).is_ok_and(|v| v.record.status == Status::Created) {
+                daemon.forget(&id);
+            }
+        });
+    }
+}
+
+/// A record of what was asked for, as far as that alone can be checked.
+fn draft(id: &str, dir: &std::path::Path, request: CreateRequest) -> Result<Container, ControlError> {
+    let origin = match request.attach {
+        Some(target) => Origin::Attach { netns: identity(&target), target },
+        None => Origin::Run {
+            command: request.command,
+            log: request.detached.then(|| dir.join("output.log")),
+        },
+    };
+    let mut exposed = BTreeSet::new();
+    for word in &request.expose {
+        exposed.extend(expose::parse(word)?);
+    }
+    let hosts: Result<Vec<_>, ControlError> =
+        request.extra_hosts.iter().map(|word| super::etc::extra_host(word)).collect();
+    let env = request.env.iter().map(|word| {
+        let (name, value) = word.split_once('=').unwrap_or((word, ""));
+        if name.is_empty() || word.contains('\0') {
+            return Err(ControlError::Invalid(format!("invalid environment variable: {word}")));
+        }
+        Ok((name.to_owned(), value.to_owned()))
+    });
+    if let Some(domain) = &request.domainname
+        && (domain.len() > 64 || domain.contains(['\0', '\n', ' ']))
+    {
+        return Err(ControlError::Invalid(format!("\"{domain}\" cannot be a domain name")));
+    }
+    for word in request.dns_search.iter().chain(&request.dns_options) {
+        if word.is_empty() || word.contains(['\0', '\n', ' ', '\t']) {
+            return Err(ControlError::Invalid(format!("{word:?} is not a valid domain or resolver option")));
+        }
+    }
+    Ok(Container {
+        id: id.to_owned(),
+        name: String::new(),
+        created: now(),
+        origin,
+        auto_remove: request.auto_remove,
+        hostname: String::new(),
+        domainname: request.domainname,
+        labels: request.labels,
+        env: env.collect::<Result<_, _>>()?,
+        status: Status::Created,
+        mode: Mode::Networks,
+        endpoints: Vec::new(),
+        queues: request.queues.unwrap_or(QUEUES).clamp(1, 16),
+        dns: Dns {
+            servers: request.dns,
+            search: request.dns_search,
+            options: request.dns_options,
+            hosts: hosts?,
+        },
+        exposed,
+    })
+}
+
+/// Device and inode of a namespace, while it can be seen.
+fn identity(target: &Target) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    let path = match target {
+        Target::Pid(pid) => format!("/proc/{pid}/ns/net").into(),
+        Target::Netns(path) => path.clone(),
+    };
+    std::fs::metadata(path).ok().map(|m| (m.dev(), m.ino()))
+}
+
+fn mac_of(text: &str) -> Result<MacAddr, ControlError> {
+    match text.parse::<MacAddr>() {
+        Ok(mac) if mac.is_multicast() || mac == MacAddr::ZERO => {
+            Err(ControlError::Invalid(format!("{mac} cannot be a station's address")))
+        }
+        Ok(mac) => Ok(mac),
+        Err(e) => Err(ControlError::Invalid(e.to_string())),
+    }
+}
+
+impl Books {
+    fn choose_name(&self, wished: Option<&str>, id: &str) -> Result<String, ControlError> {
+        let Some(name) = wished else {
+            let free = (0..1000).map(|n| id::generated_name(id, n)).find(|n| !self.names.contains_key(n));
+            return free
+                .ok_or_else(|| ControlError::Conflict("no name is free: give one with --name".into()));
+        };
+        self.check_name(name)?;
+        Ok(name.to_owned())
+    }
+
+    /// Whether a container may have this name.
+    pub(super) fn check_name(&self, name: &str) -> Result<(), ControlError> {
+        if !id::is_valid_name(name) {
+            return Err(ControlError::Invalid(format!(
+                "Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"
+            )));
+        }
+        match self.names.get(name) {
+            Some(owner) => Err(ControlError::Conflict(format!(
+                "Conflict. The container name \"/{name}\" is already in use by container \"{owner}\". You have to \
+                 remove (or rename) that container to be able to reuse that name."
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// What the list of networks asks for as a whole.
+    fn mode(&self, networks: &[EndpointRequest]) -> Result<Mode, ControlError> {
+        let special = |request: &EndpointRequest| {
+            let name = request.network.as_str();
+            matches!(name, "host" | "none") || name.starts_with("container:")
+        };
+        let Some(first) = networks.iter().find(|request| special(request)) else { return Ok(Mode::Networks) };
+        if networks.len() > 1 {
+            return Err(ControlError::Invalid(format!(
+                "conflicting options: {} cannot be combined with another network",
+                first.network
+            )));
+        }
+        if first.ip.is_some() || first.ip6.is_some() {
+            return Err(ControlError::Invalid(
+                "user specified IP address is supported on user defined networks only".into(),
+            ));
+        }
+        if first.mac_address.is_some() {
+            return Err(ControlError::Invalid(
+                "conflicting options: mac-address and the network mode".into(),
+            ));
+        }
+        if !first.aliases.is_empty() {
+            return Err(no_alias());
+        }
+        match first.network.as_str() {
+            "host" if !first.links.is_empty() => Err(ControlError::Invalid(
+                "conflicting options: host type networking can't be used with links. This would result in \
+                 undefined behavior"
+                    .into(),
+            )),
+            "host" => Ok(Mode::Host),
+            "none" => Ok(Mode::None),
+            other => {
+                let other = other.strip_prefix("container:").unwrap_or(other);
+                let id = self.resolve(other)?;
+                let live = self.live(&id)?;
+                if !live.record.is_running() {
+                    return Err(ControlError::Conflict(format!(
+                        "cannot join network of a non running container: {id}"
+                    )));
+                }
+                match &live.record.mode {
+                    // Where that one lives: whoever joins a joined one joins the first.
+                    Mode::Container(first) => Ok(Mode::Container(first.clone())),
+                    Mode::Host => Ok(Mode::Host),
+                    Mode::Networks | Mode::None => Ok(Mode::Container(id)),
+                }
+            }
+        }
+    }
+
+    fn settle_hostname(&self, record: &mut Container, wished: Option<&str>) -> Result<(), ControlError> {
+        record.hostname = match (wished, &record.mode) {
+            (Some(name), _) => name.to_owned(),
+            (None, Mode::Host) => nix::unistd::gethostname()
+                .map_or_else(|_| id::short(&record.id).to_owned(), |name| name.to_string_lossy().into_owned()),
+            (None, Mode::Container(other)) => self.live(other)?.record.hostname.clone(),
+            (None, _) => id::short(&record.id).to_owned(),
+        };
+        let name = &record.hostname;
+        if name.is_empty() || name.len() > 64 || name.contains(['\0', '\n', ' ', '\t', '/']) {
+            return Err(ControlError::Invalid(format!("\"{name}\" cannot be a host name")));
+        }
+        Ok(())
+    }
+
+    /// The network namespace of a command.
+    fn namespace(&self, record: &Container) -> Result<NetworkNamespace, ControlError> {
+        let Mode::Container(other) = &record.mode else {
+            return Ok(if record.mode == Mode::Host { NetworkNamespace::Host } else { NetworkNamespace::Own });
+        };
+        let live = self.live(other)?;
+        match &live.record.origin {
+            Origin::Attach { target, .. } => Ok(NetworkNamespace::Join(target.clone())),
+            Origin::Run { .. } if live.pid > 0 => Ok(NetworkNamespace::Join(Target::Pid(live.pid))),
+            Origin::Run { .. } => {
+                Err(ControlError::Conflict(format!("cannot join network of a non running container: {other}")))
+            }
+        }
+    }
+
+    fn reserve_all(&mut self, record: &mut Container, networks: &[EndpointRequest]) -> Result<(), ControlError> {
+        match record.mode {
+            Mode::Container(_) => return Ok(()),
+            Mode::Host | Mode::None => {
+                let name = if record.mode == Mode::Host { "host" } else { "none" };
+                record.endpoints.push(self.bare_endpoint(name)?);
+                return Ok(());
+            }
+            Mode::Networks => {}
+        }
+        let default = [EndpointRequest { network: "default".into(), ..EndpointRequest::default() }];
+        let networks = if networks.is_empty() { &default[..] } else { networks };
+        if networks.len() * record.queues > MAX_QUEUES {
+            return Err(ControlError::Invalid(format!(
+                "{} networks with {} queues each are more than {MAX_QUEUES} queues",
+                networks.len(),
+                record.queues
+            )));
+        }
+        for request in networks {
+            let endpoint = self.reserve(record, request)?;
+            record.endpoints.push(endpoint);
+        }
+        Ok(())
+    }
+
+    /// An endpoint on a network that switches nothing: without an interface.
+    fn bare_endpoint(&self, name: &str) -> Result<Endpoint, ControlError> {
+        Ok(Endpoint {
+            id: id::new_id()?,
+            network: name.into(),
+            network_id: self.resolve_network(name)?,
+            wished: EndpointRequest { network: name.into(), ..EndpointRequest::default() },
+            interface: String::new(),
+            mac: String::new(),
+            v4: None,
+            v6: None,
+            gateway4: None,
+            gateway6: None,
+        })
+    }
+
+    /// Gives back the addresses of all of a record's endpoints.
+    fn give_back(&mut self, record: &Container) {
+        for endpoint in &record.endpoints {
+            if let Some(network) = self.networks.get_mut(&endpoint.network_id) {
+                network.release(&endpoint.addresses());
+            }
+        }
+    }
+
+    /// Reserves an endpoint on one more network.
+    ///
+    /// # Errors
+    /// With Docker's sentences; nothing is reserved then.
+    pub(super) fn reserve(
+        &mut self,
+        record: &Container,
+        request: &EndpointRequest,
+    ) -> Result<Endpoint, ControlError> {
+        let id = self.resolve_network(&request.network)?;
+        let network = self.network_mut(&id)?;
+        if network.fabric.is_none() {
+            return Err(ControlError::Forbidden(format!(
+                "container cannot be connected to network {}: it switches nothing",
+                network.record.name
+            )));
+        }
+        if record.endpoint_on(&id).is_some() {
+            return Err(ControlError::Forbidden(format!(
+                "endpoint with name {} already exists in network {}",
+                record.name, network.record.name
+            )));
+        }
+        let is_default = network.record.is_default_bridge();
+        if is_default && (request.ip.is_some() || request.ip6.is_some()) {
+            return Err(ControlError::Invalid(
+                "user specified IP address is supported on user defined networks only".into(),
+            ));
+        }
+        if is_default && !request.aliases.is_empty() {
+            return Err(no_alias());
+        }
+        for alias in &request.aliases {
+            if alias.is_empty() || alias.len() > 253 || alias.contains(['\0', '\n', ' ', '\t', '/']) {
+                return Err(ControlError::Invalid(format!("\"{alias}\" cannot be an alias")));
+            }
+        }
+        let wished_mac = request.mac_address.as_deref().map(mac_of).transpose()?;
+        let endpoint_id = id::new_id()?;
+        let taken = |e: PoolError| ControlError::Forbidden(e.to_string());
+        let (v4, v6, mac) = network.reserve_addresses(request, wished_mac).map_err(taken)?;
+        let (gateway4, gateway6) = if network.record.internal {
+            (None, None)
+        } else {
+            gateways(network.record.ipam.config.iter().filter_map(|c| c.default_gateway()))
+        };
+        Ok(Endpoint {
+            id: endpoint_id,
+            network: network.record.name.clone(),
+            network_id: id,
+            wished: request.clone(),
+            interface: record.free_interface(),
+            mac: mac.to_string(),
+            v4,
+            v6,
+            gateway4: gateway4.filter(|_| v4.is_some()),
+            gateway6: gateway6.filter(|_| v6.is_some()),
+        })
+    }
+
+    /// What a helper is told of an endpoint.
+    pub(super) fn port_spec(&self, record: &Container, endpoint: &Endpoint) -> Result<PortSpec, ControlError> {
+        let network = self.network(&endpoint.network_id)?;
+        let mac = endpoint.mac.parse().map_err(|e| ControlError::Failed(format!("{e}")))?;
+        let way_out = record.way_out().is_some_and(|first| first.id == endpoint.id);
+        Ok(PortSpec {
+            endpoint: endpoint.id.clone(),
+            interface: endpoint.interface.clone(),
+            mac,
+            mtu: network.record.mtu(),
+            addresses: endpoint.networks().collect::<Vec<IpNet>>(),
+            gateways: if way_out { endpoint.gateways() } else { Vec::new() },
+            queues: record.queues,
+        })
+    }
+}
+
+impl super::Network {
+    /// A certain address, or the next one, of the subnets of one IP version; `None` if there are none.
+    fn take(
+        &mut self,
+        wished: Option<IpAddr>,
+        v6: bool,
+        mac: Option<MacAddr>,
+    ) -> Result<Option<IpNet>, PoolError> {
+        let mut refusal = wished.map(|_| PoolError::Outside);
+        for pool in self.pools.iter_mut().filter(|pool| matches!(pool.subnet(), IpNet::V6(_)) == v6) {
+            let taken = match (wished, mac) {
+                (Some(address), _) => pool.claim(address).map(|()| address),
+                (None, Some(mac)) => pool.allocate_for(mac),
+                (None, None) => pool.allocate(),
+            };
+            match taken {
+                Ok(address) => {
+                    let net = IpNet::new(address, pool.subnet().prefix_len());
+                    return Ok(net.ok());
+                }
+                Err(PoolError::Outside) => {}
+                Err(error) => refusal = Some(error),
+            }
+        }
+        refusal.map_or(Ok(None), Err)
+    }
+
+    /// An address of each version that the network has, and the interface's Ethernet address.
+    fn reserve_addresses(
+        &mut self,
+        request: &EndpointRequest,
+        wished_mac: Option<MacAddr>,
+    ) -> Result<(Option<ipnet::Ipv4Net>, Option<ipnet::Ipv6Net>, MacAddr), PoolError> {
+        let v4 = self.take(request.ip.map(IpAddr::from), false, None)?;
+        let mac = match (wished_mac, v4) {
+            (Some(mac), _) => mac,
+            (None, Some(IpNet::V4(net))) => MacAddr::from_ipv4(net.addr()),
+            // An address of no subnet, but never twice: the last bytes of the IPv6 address come later.
+            (None, _) => MacAddr::from_ipv4(std::net::Ipv4Addr::from(rand_u32())),
+        };
+        let v6 = match self.take(request.ip6.map(IpAddr::from), true, Some(mac)) {
+            Ok(v6) => v6,
+            Err(error) => {
+                if let Some(net) = v4 {
+                    self.release(&[net.addr()]);
+                }
+                return Err(error);
+            }
+        };
+        let v4 = if let Some(IpNet::V4(net)) = v4 { Some(net) } else { None };
+        let v6 = if let Some(IpNet::V6(net)) = v6 { Some(net) } else { None };
+        Ok((v4, v6, mac))
+    }
+}
+
+fn rand_u32() -> u32 {
+    let id = id::new_id().unwrap_or_default();
+    id.get(..8).and_then(|hex| u32::from_str_radix(hex, 16).ok()).unwrap_or(1)
+}
+
+fn no_alias() -> ControlError {
+    ControlError::Invalid("network-scoped alias is supported only for containers in user defined networks".into())
+}

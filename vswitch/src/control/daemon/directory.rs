@@ -1,0 +1,174 @@
+//! What networks and the name service are told of endpoints: whole entries, as they come and go.
+
+use std::net::UdpSocket;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use ipnet::IpNet;
+use packet::MacAddr;
+
+use super::{Books, Daemon};
+use crate::control::id;
+use crate::control::net::NetworkRecord;
+use crate::control::record::{Container, Endpoint};
+use crate::dataplane::{Bridge, Port, PortConfig, Switch};
+use crate::gateway::{self, DhcpConfig, Gateway, GatewayConfig};
+use crate::names::{Attached, NetworkNames, Resolver, Service, View};
+
+/// What switches a network, and what answers on it.
+pub(super) struct Fabric {
+    pub(super) bridge: Arc<Bridge>,
+    pub(super) gateway: Gateway,
+    gateway_port: Arc<Port>,
+    pub(super) names: Arc<NetworkNames>,
+}
+
+impl Fabric {
+    /// Sets a network's switching up.
+    pub(super) fn new(switch: &Switch, record: &NetworkRecord) -> Result<Self, String> {
+        let bridge = switch.add_bridge(&crate::dataplane::BridgeConfig::default());
+        bridge.fdb().set_ageing(record.ageing);
+        let config = configuration(record);
+        let mac = config.mac;
+        let (gateway, transmit, receive) = gateway::gateway_port(config).map_err(|e| e.to_string())?;
+        let port = PortConfig { owner: "gateway".into(), interface: record.bridge_name(), mtu: record.mtu() };
+        let gateway_port = switch
+            .add_port(&bridge, port, Box::new(transmit), vec![Box::new(receive)])
+            .map_err(|e| e.to_string())?;
+        // Nobody else is ever taken for the gateway.
+        let station = crate::dataplane::fdb::Station { mac, vlan: 0 };
+        bridge.fdb().set_static(station, gateway_port.no(), Switch::now());
+        Ok(Self { bridge, gateway, gateway_port, names: NetworkNames::new(&record.name) })
+    }
+
+    pub(super) fn tear_down(&self, switch: &Switch) {
+        switch.remove_port(&self.bridge, &self.gateway_port);
+    }
+
+    /// An endpoint has come up.
+    pub(super) fn enter(&self, record: &Container, endpoint: &Endpoint) {
+        self.name(record, endpoint);
+        let Ok(mac) = endpoint.mac.parse::<MacAddr>() else { return };
+        self.gateway.set_endpoint(
+            mac,
+            gateway::Endpoint {
+                address: endpoint.v4.map(|net| net.addr()),
+                hostname: Some(record.hostname.clone()),
+                search: record.dns.search.clone(),
+            },
+        );
+        self.gateway.announce(mac, &endpoint.addresses());
+    }
+
+    /// Sets the names of an endpoint.
+    pub(super) fn name(&self, record: &Container, endpoint: &Endpoint) {
+        let mut names = vec![record.name.clone(), id::short(&record.id).to_owned()];
+        names.extend(endpoint.wished.aliases.iter().cloned());
+        self.names.set(&endpoint.id, &record.name, &names, &endpoint.addresses());
+    }
+
+    /// An endpoint has gone.
+    pub(super) fn leave(&self, endpoint: &Endpoint) {
+        self.names.remove(&endpoint.id);
+        if let Ok(mac) = endpoint.mac.parse() {
+            self.gateway.remove_endpoint(mac);
+        }
+    }
+}
+
+fn configuration(record: &NetworkRecord) -> GatewayConfig {
+    let (mut v4, mut v6) = (Vec::new(), Vec::new());
+    for config in record.active() {
+        let own = config.gateway.and_then(|a| IpNet::new(a, config.subnet.prefix_len()).ok());
+        match own {
+            Some(IpNet::V4(net)) => v4.push(net),
+            Some(IpNet::V6(net)) => v6.push(net),
+            None => {}
+        }
+    }
+    let mac = v4.first().map_or_else(
+        || {
+            // Of no address: as good as any that no container is given.
+            let digits = record.id.get(..8).and_then(|hex| u32::from_str_radix(hex, 16).ok());
+            MacAddr::from_ipv4(std::net::Ipv4Addr::from(digits.unwrap_or(1)))
+        },
+        |net| MacAddr::from_ipv4(net.addr()),
+    );
+    GatewayConfig {
+        mac,
+        v4,
+        v6,
+        mtu: record.mtu(),
+        router: !record.internal,
+        dns: None,
+        dhcp: Some(DhcpConfig::default()),
+        beyond: None,
+    }
+}
+
+/// The name service of one container; it ends when this is dropped.
+pub struct Directory {
+    view: Arc<ArcSwap<View>>,
+    _service: Service,
+}
+
+impl Directory {
+    /// Serves a container on the sockets that were bound in its namespace.
+    pub(super) fn serve(
+        resolver: &Arc<Resolver>,
+        view: View,
+        udp: OwnedFd,
+        tcp: OwnedFd,
+    ) -> std::io::Result<Self> {
+        let (udp, tcp) = (UdpSocket::from(udp), std::net::TcpListener::from(tcp));
+        udp.set_nonblocking(true)?;
+        tcp.set_nonblocking(true)?;
+        let view = Arc::new(ArcSwap::from_pointee(view));
+        let service = resolver.serve(view.clone(), udp, tcp)?;
+        Ok(Self { view, _service: service })
+    }
+}
+
+impl Books {
+    /// What a container may resolve.
+    pub(super) fn name_view(&self, record: &Container) -> View {
+        let mut networks = Vec::new();
+        let mut forward = record.endpoints.is_empty();
+        for endpoint in &record.endpoints {
+            let Some(network) = self.networks.get(&endpoint.network_id) else { continue };
+            forward |= !network.record.internal;
+            // On the default network only links are names, and those are in the hosts file.
+            if network.record.is_default_bridge() {
+                continue;
+            }
+            let Some(fabric) = &network.fabric else { continue };
+            let links: Vec<(String, String)> = endpoint
+                .wished
+                .links
+                .iter()
+                .map(|word| super::etc::link(word))
+                .map(|(name, alias)| (alias.to_owned(), name.to_owned()))
+                .collect();
+            networks.push(Attached::new(fabric.names.clone(), &links));
+        }
+        let ndots_set = record
+            .dns
+            .options
+            .iter()
+            .any(|option| option.strip_prefix("ndots:").is_some_and(|n| n.trim() != "0"));
+        View { networks, servers: record.dns.servers.clone(), forward, ndots_set }
+    }
+}
+
+impl Daemon {
+    /// Tells a container's name service of its networks as they are now.
+    pub(super) fn refresh_names(&self, id: &str) {
+        let books = self.books.lock();
+        let Ok(live) = books.live(id) else { return };
+        if let Some(directory) = &live.directory {
+            directory.view.store(Arc::new(books.name_view(&live.record)));
+        }
+    }
+
+}

@@ -1,0 +1,222 @@
+use std::net::IpAddr;
+
+use super::*;
+use crate::control::net::request::NetworkCreateRequest;
+use crate::control::request::{CreateRequest, EndpointRequest};
+use crate::dataplane::SwitchConfig;
+
+fn daemon(dir: &Path) -> Arc<Daemon> {
+    let _ = std::fs::create_dir(dir.join("containers"));
+    let events: crate::dataplane::worker::EventSink = Arc::new(|_| {});
+    let switch = Switch::new(&SwitchConfig { workers: 1, busy_poll: Duration::ZERO }, &events).unwrap();
+    let store = Store::open(&dir.join("db")).unwrap();
+    let resolver = Resolver::new(crate::names::Config::default());
+    Daemon::new(switch, store, dir.to_owned(), resolver).unwrap()
+}
+
+fn on(networks: &[&str]) -> Vec<EndpointRequest> {
+    let on = networks.iter();
+    on.map(|n| EndpointRequest { network: (*n).into(), ..EndpointRequest::default() }).collect()
+}
+
+fn request(name: &str) -> CreateRequest {
+    CreateRequest {
+        name: Some(name.into()),
+        command: vec!["true".into()],
+        auto_remove: true,
+        ..CreateRequest::default()
+    }
+}
+
+fn create(daemon: &Arc<Daemon>, name: &str) -> (String, IpAddr) {
+    let reply = daemon.create(request(name), None).unwrap();
+    (reply.id.clone(), addresses(daemon, &reply.id)[0])
+}
+
+fn addresses(daemon: &Daemon, id: &str) -> Vec<IpAddr> {
+    daemon.view(id).unwrap().record.endpoints.iter().flat_map(|e| e.addresses()).collect()
+}
+
+fn network(daemon: &Daemon, body: &serde_json::Value) -> Result<String, ControlError> {
+    daemon.create_network(NetworkCreateRequest::parse(body.to_string().as_bytes()).unwrap())
+}
+
+fn refusal<T: std::fmt::Debug>(result: Result<T, ControlError>) -> String {
+    result.unwrap_err().to_string()
+}
+
+#[tokio::test]
+async fn an_address_is_given_back_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = daemon(dir.path());
+    let (first, address) = create(&daemon, "first");
+    daemon.commit(&first, |record| record.status = Status::Running { since: 1 }).unwrap();
+    daemon.finish(&first, 0);
+    // Who ends it again, after somebody else got its address, gives nothing back.
+    assert_eq!(create(&daemon, "second").1, address);
+    daemon.finish(&first, 0);
+    daemon.forget(&first);
+    assert_ne!(create(&daemon, "third").1, address);
+}
+
+#[tokio::test]
+async fn what_was_forgotten_is_not_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = daemon(dir.path());
+    let (id, _) = create(&daemon, "first");
+    daemon.forget(&id);
+    assert!(daemon.commit(&id, |record| record.auto_remove = false).is_err());
+    assert!(daemon.store.list::<Container>("container/").unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn the_three_networks_are_there_from_the_start_and_stay_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let ids = |daemon: &Daemon| {
+        let all = daemon.networks().into_iter();
+        all.map(|n| (n.record.name, n.record.driver, n.record.id)).collect::<Vec<_>>()
+    };
+    let before = ids(&daemon(dir.path()));
+    let named: Vec<_> = before.iter().map(|(n, d, _)| (n.as_str(), d.as_str())).collect();
+    assert_eq!(named, [("bridge", "bridge"), ("host", "host"), ("none", "null")]);
+    assert_eq!(ids(&daemon(dir.path())), before);
+}
+
+#[tokio::test]
+async fn networks_are_made_found_and_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = daemon(dir.path());
+    let id = network(&daemon, &serde_json::json!({"Name": "web", "IPAM": {"Config": [{"Subnet": "10.9.0.0/24"}]}}))
+        .unwrap();
+    assert_eq!(daemon.network(&id[..8]).unwrap().record.name, "web");
+    let again = network(&daemon, &serde_json::json!({"Name": "web"}));
+    assert_eq!(refusal(again), "network with name web already exists");
+
+    let mut wants = request("first");
+    wants.networks = on(&["web", "bridge"]);
+    let first = daemon.create(wants, None).unwrap();
+    assert_eq!(first.ports.iter().map(|p| p.interface.as_str()).collect::<Vec<_>>(), ["eth0", "eth1"]);
+    // Only the first has the default route.
+    assert_eq!(first.ports.iter().map(|p| p.gateways.len()).collect::<Vec<_>>(), [1, 0]);
+    let in_use = refusal(daemon.remove_network("web"));
+    assert_eq!(in_use, format!("error while removing network: network web id {id} has active endpoints"));
+    daemon.forget(&first.id);
+    daemon.remove_network("web").unwrap();
+    assert_eq!(refusal(daemon.remove_network("web")), "network web not found");
+    assert_eq!(
+        refusal(daemon.remove_network("bridge")),
+        "bridge is a pre-defined network and cannot be removed"
+    );
+    assert!(daemon.store.list::<NetworkRecord>("network/").unwrap().iter().all(|n| n.name != "web"));
+}
+
+#[tokio::test]
+async fn a_refused_container_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = daemon(dir.path());
+    network(&daemon, &serde_json::json!({"Name": "web", "IPAM": {"Config": [{"Subnet": "10.9.0.0/24"}]}})).unwrap();
+    let free = || {
+        let books = daemon.books.lock();
+        books.networks.values().flat_map(|n| &n.pools).map(Pool::len).sum::<u128>()
+    };
+    let before = free();
+    let ip = |ip: &str| EndpointRequest {
+        network: "web".into(),
+        ip: Some(ip.parse().unwrap()),
+        ..EndpointRequest::default()
+    };
+    let cases = [
+        (on(&["web", "nowhere"]), "network nowhere not found"),
+        (vec![on(&["bridge"]).remove(0), ip("10.8.0.1")], "Requested address is out of range"),
+        (vec![ip("10.9.0.1")], "Address already in use"),
+        (on(&["web", "web"]), "endpoint with name first already exists in network web"),
+        (on(&["host", "web"]), "conflicting options: host cannot be combined with another network"),
+        (on(&["container:nobody"]), "No such container: nobody"),
+    ];
+    for (networks, sentence) in cases {
+        let result = daemon.create(CreateRequest { networks, ..request("first") }, None);
+        assert_eq!(refusal(result), sentence);
+        assert_eq!((free(), daemon.views().len()), (before, 0), "{sentence}");
+    }
+    let on_default = EndpointRequest { network: "bridge".into(), ..ip("172.17.0.9") };
+    let result = daemon.create(CreateRequest { networks: vec![on_default], ..request("first") }, None);
+    assert_eq!(refusal(result), "user specified IP address is supported on user defined networks only");
+    assert!(daemon.create(request("first"), None).is_ok());
+}
+
+#[tokio::test]
+async fn addresses_survive_the_daemon() {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = {
+        let daemon = daemon(dir.path());
+        let (first, address) = create(&daemon, "first");
+        daemon.commit(&first, |record| record.status = Status::Running { since: 1 }).unwrap();
+        address
+    };
+    let daemon = daemon(dir.path());
+    for record in daemon.store.list::<Container>("container/").unwrap() {
+        daemon.enter_books(record);
+    }
+    assert_ne!(create(&daemon, "second").1, taken);
+}
+
+#[tokio::test]
+async fn a_renamed_container_has_one_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = daemon(dir.path());
+    let (first, _) = create(&daemon, "first");
+    create(&daemon, "second");
+    assert!(refusal(daemon.rename("first", "second")).starts_with("Conflict. The container name \"/second\""));
+    assert!(refusal(daemon.rename("first", "no/slash")).starts_with("Invalid container name"));
+    daemon.rename("first", "third").unwrap();
+    assert_eq!(daemon.resolve("third").unwrap(), first);
+    assert!(daemon.resolve("first").is_err());
+    assert!(daemon.create(request("first"), None).is_ok());
+}
+
+#[tokio::test]
+async fn the_hosts_file_has_the_container_and_what_was_added() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = daemon(dir.path());
+    let mut wants = request("first");
+    wants.extra_hosts = vec!["db:10.0.0.5".into(), "six:[2001:db8::1]".into()];
+    wants.hostname = Some("web".into());
+    wants.domainname = Some("example.org".into());
+    let reply = daemon.create(wants, None).unwrap();
+    let hosts = std::fs::read_to_string(reply.dir.join("hosts")).unwrap();
+    let last: Vec<&str> = hosts.lines().rev().take(3).collect();
+    assert_eq!(last, ["172.17.0.2\tweb.example.org web", "2001:db8::1\tsix", "10.0.0.5\tdb"]);
+    let resolv = std::fs::read_to_string(reply.dir.join("resolv.conf")).unwrap();
+    assert!(resolv.starts_with("nameserver 127.0.0.11\n") && resolv.contains("ndots:0"), "{resolv}");
+    let mut wants = request("second");
+    wants.extra_hosts = vec!["db".into()];
+    assert_eq!(refusal(daemon.create(wants, None)), "bad format for add-host: \"db\"");
+}
+
+#[tokio::test]
+async fn links_name_what_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = daemon(dir.path());
+    let mut wants = request("db");
+    wants.expose = vec!["5432".into(), "5433/udp".into()];
+    wants.env = vec!["PASSWORD=x".into()];
+    let db = daemon.create(wants, None).unwrap();
+    let linked = |name: &str, link: &str| {
+        let mut wants = request(name);
+        wants.networks = on(&["bridge"]);
+        wants.networks[0].links = vec![link.into()];
+        daemon.create(wants, None)
+    };
+    assert!(refusal(linked("web", "db:sql")).starts_with("Cannot link to a non running container: /db AS /web/sql"));
+    assert!(refusal(linked("web", "nobody")).starts_with("could not get container for nobody"));
+    daemon.commit(&db.id, |record| record.status = Status::Running { since: 1 }).unwrap();
+    let web = linked("web", "db:sql").unwrap();
+    let record = daemon.view(&web.id).unwrap().record;
+    let value = |name: &str| record.env.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
+    assert_eq!(value("SQL_NAME"), Some("/web/sql"));
+    assert_eq!(value("SQL_PORT"), Some("tcp://172.17.0.2:5432"));
+    assert_eq!(value("SQL_PORT_5433_UDP_PROTO"), Some("udp"));
+    assert_eq!(value("SQL_ENV_PASSWORD"), Some("x"));
+    let hosts = std::fs::read_to_string(web.dir.join("hosts")).unwrap();
+    assert!(hosts.contains(&format!("172.17.0.2\tsql {} db\n", short(&db.id))), "{hosts}");
+}

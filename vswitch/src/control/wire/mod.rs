@@ -1,0 +1,173 @@
+//! What the API shows: the one place where the model becomes JSON. Networks are in
+//! [`super::net::wire`].
+
+mod container;
+
+use serde_json::{Value, json};
+
+use super::daemon::{Daemon, NetworkView};
+use super::net::driver;
+use crate::dataplane::{Bridge, Port, Switch};
+
+pub use container::{inspect, member, state, summary};
+
+/// A port with its counters.
+pub fn port(port: &Port) -> Value {
+    let stats = port.counters().snapshot();
+    json!({
+        "Name": port.name(),
+        "Container": port.owner(),
+        "Interface": port.interface(),
+        "Number": port.no(),
+        "Up": port.is_up(),
+        "AdminUp": port.admin_up(),
+        "Hairpin": port.hairpin(),
+        "Mtu": port.mtu(),
+        "StormBroadcast": port.storm().broadcast.get(),
+        "StormUnknownUnicast": port.storm().unknown_unicast.get(),
+        "RxFrames": stats.rx_frames,
+        "RxBytes": stats.rx_bytes,
+        "TxFrames": stats.tx_frames,
+        "TxBytes": stats.tx_bytes,
+        "RxDrops": stats.rx_drops,
+        "TxDrops": stats.tx_drops,
+    })
+}
+
+/// A network's bridge with its ports and the state of its forwarding table.
+pub fn bridge(view: &NetworkView) -> Option<Value> {
+    let bridge = view.bridge.as_ref()?;
+    let fdb = bridge.fdb();
+    let ports: Vec<Value> = bridge.ports().iter().map(|p| port(p)).collect();
+    let gateway = view.record.v4().and_then(|config| match config.gateway {
+        Some(std::net::IpAddr::V4(address)) => Some(packet::MacAddr::from_ipv4(address)),
+        _ => None,
+    });
+    let hex: String = gateway.unwrap_or(packet::MacAddr::ZERO).to_string().split(':').collect();
+    Some(json!({
+        "Name": view.record.bridge_name(),
+        "Network": view.record.name,
+        "NetworkID": view.record.id,
+        "BridgeID": format!("8000.{hex}"),
+        "Stp": false,
+        "Ageing": fdb.ageing(),
+        "Ports": ports,
+        "Fdb": {
+            "Entries": fdb.len(),
+            "Limit": fdb.limit(),
+            "Full": fdb.full_count(),
+            "Moves": fdb.move_count(),
+            "Evicted": fdb.evicted_count(),
+        },
+    }))
+}
+
+/// A network's forwarding table, by port number and address.
+pub fn fdb(view: &NetworkView, bridge: &Bridge) -> Value {
+    let ports = bridge.ports();
+    let mut entries = bridge.fdb().entries(Switch::now());
+    entries.sort_by_key(|e| (e.port, e.station.mac, e.station.vlan));
+    let lines = entries.iter().map(|e| {
+        let port = ports.iter().find(|p| p.no() == e.port);
+        json!({
+            "Network": view.record.name,
+            "Port": e.port,
+            "PortName": port.map(|p| p.name()),
+            "Mac": e.station.mac.to_string(),
+            "Vlan": e.station.vlan,
+            "Static": e.is_static,
+            "Age": e.age,
+        })
+    });
+    Value::Array(lines.collect())
+}
+
+/// `GET /info`.
+pub fn info(daemon: &Daemon) -> Value {
+    let all = daemon.views();
+    let running = all.iter().filter(|v| v.record.is_running()).count();
+    let networks = daemon.networks();
+    let bridges = || networks.iter().filter_map(|n| n.bridge.as_ref());
+    let drivers: Vec<&str> = driver::all().iter().map(|d| d.name()).collect();
+    let own = json!({
+        "Workers": daemon.switch().workers(),
+        "Networks": networks.len(),
+        "Ports": bridges().map(|bridge| bridge.ports().iter().count()).sum::<usize>(),
+        "DataDir": daemon.data_dir().display().to_string(),
+        "Pid": std::process::id(),
+        "Names": daemon.resolver().stats(),
+    });
+    let swarm = json!({"NodeID": "", "NodeAddr": "", "LocalNodeState": "inactive", "ControlAvailable": false,
+        "Error": "", "RemoteManagers": null});
+    json!({
+        "ID": "",
+        "Containers": all.len(),
+        "ContainersRunning": running,
+        "ContainersPaused": 0,
+        "ContainersStopped": all.len() - running,
+        "Images": 0,
+        "Driver": "vswitch",
+        "DriverStatus": [],
+        "Plugins": {"Volume": [], "Network": drivers, "Authorization": null, "Log": []},
+        "MemoryLimit": false,
+        "SwapLimit": false,
+        "IPv4Forwarding": true,
+        "BridgeNfIptables": false,
+        "BridgeNfIp6tables": false,
+        "Debug": false,
+        "NEventsListener": daemon.events().listeners(),
+        "SystemTime": super::net::timestamp::rfc3339(super::daemon::now()),
+        "LoggingDriver": "",
+        "CgroupDriver": "none",
+        "KernelVersion": kernel(),
+        "OperatingSystem": "",
+        "OSType": "linux",
+        "Architecture": std::env::consts::ARCH,
+        "NCPU": std::thread::available_parallelism().map_or(1, usize::from),
+        "MemTotal": 0,
+        "IndexServerAddress": "",
+        "DockerRootDir": daemon.data_dir().display().to_string(),
+        "Name": nix::unistd::gethostname().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
+        "Labels": [],
+        "ExperimentalBuild": false,
+        "ServerVersion": env!("CARGO_PKG_VERSION"),
+        "Swarm": swarm,
+        "LiveRestoreEnabled": false,
+        "SecurityOptions": [],
+        "Warnings": null,
+        "Vswitch": own,
+    })
+}
+
+/// `GET /version`.
+pub fn version() -> Value {
+    let version = env!("CARGO_PKG_VERSION");
+    let api = super::api::API_VERSION;
+    json!({
+        "Platform": {"Name": "vswitch"},
+        "Components": [{
+            "Name": "Engine",
+            "Version": version,
+            "Details": {
+                "ApiVersion": api,
+                "Arch": std::env::consts::ARCH,
+                "KernelVersion": kernel(),
+                "MinAPIVersion": "1.12",
+                "Os": "linux",
+            },
+        }],
+        "Version": version,
+        "ApiVersion": api,
+        "MinAPIVersion": "1.12",
+        "GitCommit": "",
+        "GoVersion": "",
+        "Os": "linux",
+        "Arch": std::env::consts::ARCH,
+        "KernelVersion": kernel(),
+        "BuildTime": "",
+    })
+}
+
+fn kernel() -> String {
+    nix::sys::utsname::uname().map(|u| u.release().to_string_lossy().into_owned()).unwrap_or_default()
+}
