@@ -5,6 +5,7 @@ pub mod daemon;
 pub mod error;
 pub mod id;
 pub mod ipam;
+pub mod net;
 pub mod network;
 pub mod paths;
 pub mod record;
