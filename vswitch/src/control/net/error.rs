@@ -79,6 +79,9 @@ pub enum NetError {
     /// Not a subnet.
     #[error("Invalid subnet {0} : invalid CIDR address: {0}")]
     Subnet(String),
+    /// Addresses that no host has: loopback (RFC 1122, RFC 4291) and multicast.
+    #[error("Invalid subnet {0} : loopback and multicast addresses are not for hosts of a network")]
+    SubnetOfNoHosts(IpNet),
     /// Not a range of addresses.
     #[error(
         "failed to parse pool request for address space {space:?} pool \"{subnet}\" subpool {range:?}: \
@@ -206,6 +209,22 @@ pub enum NetError {
         /// The network that has it.
         other: String,
     },
+    /// An endpoint's address was asked for and is not one of the network's.
+    #[error("Invalid address {0}: It does not belong to any of this network's subnets")]
+    AddressOutside(IpAddr),
+    /// An endpoint's address was asked for and is somebody else's.
+    #[error("{}", PoolError::Taken)]
+    AddressTaken,
+    /// No address is left for an endpoint.
+    #[error("no available IPv{version} addresses on this network's address pools: {name} ({id})")]
+    NoAddress {
+        /// 4 or 6.
+        version: u8,
+        /// The network.
+        name: String,
+        /// The network.
+        id: String,
+    },
     /// A filter that the list does not have.
     #[error("Invalid filter '{0}'")]
     Filter(String),
@@ -231,9 +250,10 @@ impl NetError {
             | Self::PoolOverlap
             | Self::MultipleSubnets(_)
             | Self::BridgeName { .. }
-            | Self::OptionReserved(_) => Class::Forbidden,
+            | Self::OptionReserved(_)
+            | Self::AddressTaken => Class::Forbidden,
             Self::NoDriver(_) | Self::NoConfig(_) | Self::NoPool(_) => Class::NotFound,
-            Self::NameTaken(_) => Class::Conflict,
+            Self::NameTaken(_) | Self::NoAddress { .. } => Class::Conflict,
             _ => Class::Invalid,
         }
     }
@@ -252,16 +272,4 @@ pub enum PoolError {
     /// The address is not in the subnet.
     #[error("Requested address is out of range")]
     Outside,
-}
-
-impl PoolError {
-    /// The kind of this refusal. Docker answers 503 to an exhausted pool where the user asked for
-    /// an address by name of its pool, which no request here can; a conflict says it best.
-    pub fn class(self) -> Class {
-        match self {
-            Self::Exhausted => Class::Conflict,
-            Self::Taken => Class::Forbidden,
-            Self::Outside => Class::Invalid,
-        }
-    }
 }

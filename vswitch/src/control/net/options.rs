@@ -57,9 +57,9 @@ pub(super) fn parse_mtu(value: &str) -> Result<Option<u32>, NetError> {
         }
         _ => refused("invalid syntax"),
     })?;
-    match mtu {
-        0 => Ok(None),
-        MIN_MTU..=MAX_MTU => Ok(Some(mtu as u32)),
+    match (mtu, u32::try_from(mtu)) {
+        (0, _) => Ok(None),
+        (MIN_MTU..=MAX_MTU, Ok(mtu)) => Ok(Some(mtu)),
         _ => Err(NetError::Mtu(mtu)),
     }
 }

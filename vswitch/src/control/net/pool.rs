@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 use packet::MacAddr;
 
-pub use super::error::PoolError;
+use super::error::PoolError;
 
 /// First and last of a run of addresses.
 type Run = (u128, u128);

@@ -7,7 +7,9 @@ use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Serialize};
 
 use super::driver::{self, Driver, Scope};
-use super::{Pool, PoolError, options};
+use super::error::{NetError, PoolError};
+use super::options;
+use super::pool::Pool;
 use crate::control::id;
 
 /// The networks that are there from the start.
@@ -19,6 +21,8 @@ pub fn is_predefined_name(name: &str) -> bool {
 }
 
 /// A network.
+// Docker's fields.
+#[allow(clippy::struct_excessive_bools)]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetworkRecord {
     /// 64 hexadecimal digits.
@@ -247,6 +251,17 @@ impl NetworkRecord {
         self.active().find(|c| !c.is_v4())
     }
 
+    /// Why an endpoint does not get an address: the one it asked for, or any.
+    pub fn refused(&self, version: u8, wanted: Option<IpAddr>, error: PoolError) -> NetError {
+        match (error, wanted) {
+            (PoolError::Outside, Some(address)) => NetError::AddressOutside(address),
+            (PoolError::Taken, _) => NetError::AddressTaken,
+            (PoolError::Exhausted | PoolError::Outside, _) => {
+                NetError::NoAddress { version, name: self.name.clone(), id: self.id.clone() }
+            }
+        }
+    }
+
     /// The subnets that are in use: none of a configuration-only network, and no IPv6 one that was
     /// given without IPv6 being enabled, which Docker keeps and shows but does not use.
     pub fn active(&self) -> impl Iterator<Item = &IpamConfig> {
@@ -258,6 +273,7 @@ impl NetworkRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::net::Class;
 
     fn bridge() -> NetworkRecord {
         NetworkRecord::default_bridge("0123456789abcdef".repeat(4), 7)
@@ -345,6 +361,30 @@ mod tests {
         assert!(record.v6().is_some());
         record.config_only = true;
         assert!(record.v4().is_none() && record.v6().is_none());
+    }
+
+    #[test]
+    fn an_endpoint_is_refused_an_address_in_dockers_words() {
+        let record = NetworkRecord { id: "1f".into(), ..custom(&[]) };
+        let wanted = Some(IpAddr::from([10, 0, 0, 1]));
+        for (wanted, error, class, sentence) in [
+            (
+                wanted,
+                PoolError::Outside,
+                Class::Invalid,
+                "Invalid address 10.0.0.1: It does not belong to any of this network's subnets",
+            ),
+            (wanted, PoolError::Taken, Class::Forbidden, "Address already in use"),
+            (
+                None,
+                PoolError::Exhausted,
+                Class::Conflict,
+                "no available IPv4 addresses on this network's address pools: web (1f)",
+            ),
+        ] {
+            let refused = record.refused(4, wanted, error);
+            assert_eq!((refused.class(), refused.to_string().as_str()), (class, sentence));
+        }
     }
 
     #[test]

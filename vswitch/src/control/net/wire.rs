@@ -13,6 +13,8 @@ use super::record::{IpamConfig, NetworkRecord};
 use super::timestamp;
 
 /// A network, of `GET /networks` and `GET /networks/ID`.
+// Docker's fields.
+#[allow(clippy::struct_excessive_bools)]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct NetworkResource {
@@ -173,3 +175,7 @@ pub struct NetworkCreateResponse {
     /// Empty: a network whose name exists is refused.
     pub warning: String,
 }
+
+#[cfg(test)]
+#[path = "wire_tests.rs"]
+mod tests;
