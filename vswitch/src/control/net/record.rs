@@ -1,0 +1,399 @@
+//! What is kept of a network.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+
+use ipnet::{IpNet, Ipv4Net};
+use serde::{Deserialize, Serialize};
+
+use super::driver::{self, Driver, Scope};
+use super::error::{NetError, PoolError};
+use super::options;
+use super::pool::Pool;
+use crate::control::id;
+
+/// The networks that are there from the start.
+pub const PREDEFINED: [&str; 3] = ["bridge", "host", "none"];
+
+/// Names that no user's network may have: [`PREDEFINED`], and `default`, which stands for one of them.
+pub fn is_predefined_name(name: &str) -> bool {
+    name == "default" || PREDEFINED.contains(&name)
+}
+
+/// A network.
+// Docker's fields.
+#[allow(clippy::struct_excessive_bools)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkRecord {
+    /// 64 hexadecimal digits.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// When it was made, in nanoseconds since 1970.
+    pub created: u64,
+    /// A name in the registry of [`driver`].
+    pub driver: String,
+    /// Endpoints have IPv6 addresses too.
+    pub enable_ipv6: bool,
+    /// Nothing outside its subnets is reached.
+    pub internal: bool,
+    /// Kept and shown only: it means something to a swarm.
+    pub attachable: bool,
+    /// Kept and shown only: it means something to a swarm.
+    pub ingress: bool,
+    /// Not a network but the configuration of others: no endpoint can be on it.
+    #[serde(default)]
+    pub config_only: bool,
+    /// Name of the configuration-only network it was made from; empty if there was none.
+    #[serde(default)]
+    pub config_from: String,
+    /// Its addresses.
+    pub ipam: Ipam,
+    /// The driver's options, as they were given.
+    pub options: BTreeMap<String, String>,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Seconds after which the forwarding table forgets a silent station.
+    pub ageing: u32,
+}
+
+/// How a network's addresses are managed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ipam {
+    /// `default`.
+    pub driver: String,
+    /// Kept and shown only; Docker tells none at all from an empty set.
+    pub options: Option<BTreeMap<String, String>>,
+    /// IPv4 before IPv6.
+    pub config: Vec<IpamConfig>,
+}
+
+impl Ipam {
+    /// The manager of addresses there is.
+    pub const DEFAULT: &str = "default";
+}
+
+/// One subnet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IpamConfig {
+    /// The subnet; no host bit is set.
+    pub subnet: IpNet,
+    /// Where addresses nobody asked for by value come from; the whole subnet otherwise.
+    pub ip_range: Option<IpNet>,
+    /// The switch's own address. Every subnet of a network that is not configuration-only has one.
+    pub gateway: Option<IpAddr>,
+    /// Reserved addresses and what for.
+    pub aux: BTreeMap<String, IpAddr>,
+}
+
+impl IpamConfig {
+    /// The free addresses of this subnet: the gateway and the auxiliary ones are taken.
+    ///
+    /// # Errors
+    /// [`PoolError`] where those contradict the subnet or each other.
+    pub fn pool(&self) -> Result<Pool, PoolError> {
+        let mut pool = Pool::new(self.subnet, self.ip_range);
+        for address in self.gateway.iter().chain(self.aux.values()) {
+            pool.claim(*address)?;
+        }
+        Ok(pool)
+    }
+
+    /// Where containers send what is not in the subnet: the auxiliary address `DefaultGatewayIPv4` or
+    /// `DefaultGatewayIPv6` where there is one, else the gateway.
+    pub fn default_gateway(&self) -> Option<IpAddr> {
+        let key = if self.is_v4() { "DefaultGatewayIPv4" } else { "DefaultGatewayIPv6" };
+        self.aux.get(key).copied().or(self.gateway)
+    }
+
+    /// An IPv4 subnet.
+    pub fn is_v4(&self) -> bool {
+        matches!(self.subnet, IpNet::V4(_))
+    }
+}
+
+impl NetworkRecord {
+    fn predefined(name: &str, driver: &str, id: String, created: u64) -> Self {
+        Self {
+            id,
+            name: name.into(),
+            created,
+            driver: driver.into(),
+            enable_ipv6: false,
+            internal: false,
+            attachable: false,
+            ingress: false,
+            config_only: false,
+            config_from: String::new(),
+            ipam: Ipam { driver: Ipam::DEFAULT.into(), options: None, config: Vec::new() },
+            options: BTreeMap::new(),
+            labels: BTreeMap::new(),
+            ageing: crate::dataplane::fdb::DEFAULT_AGEING,
+        }
+    }
+
+    /// `bridge`, where containers are that name no network: 172.17.0.0/16.
+    pub fn default_bridge(id: String, created: u64) -> Self {
+        let mut record = Self::predefined("bridge", "bridge", id, created);
+        record.ipam.config.push(IpamConfig {
+            subnet: Ipv4Net::new_assert(Ipv4Addr::new(172, 17, 0, 0), 16).into(),
+            ip_range: None,
+            gateway: Some(Ipv4Addr::new(172, 17, 0, 1).into()),
+            aux: BTreeMap::new(),
+        });
+        record.options = [
+            (options::DEFAULT_BRIDGE, "true"),
+            (options::ENABLE_ICC, "true"),
+            (options::ENABLE_MASQUERADE, "true"),
+            (options::HOST_BINDING, "0.0.0.0"),
+            (options::BRIDGE_NAME, "docker0"),
+            (options::MTU, "1500"),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into();
+        record
+    }
+
+    /// `host`, the host's own interfaces.
+    pub fn host(id: String, created: u64) -> Self {
+        Self::predefined("host", "host", id, created)
+    }
+
+    /// `none`, nothing but `lo`.
+    pub fn none(id: String, created: u64) -> Self {
+        Self::predefined("none", "null", id, created)
+    }
+
+    /// It is there from the start and cannot be removed.
+    pub fn is_predefined(&self) -> bool {
+        is_predefined_name(&self.name)
+    }
+
+    /// The default bridge, on which names do not resolve and no address can be asked for.
+    pub fn is_default_bridge(&self) -> bool {
+        self.name == "bridge"
+    }
+
+    /// Its driver; `None` for a record of a later version.
+    pub fn driver(&self) -> Option<&'static dyn Driver> {
+        driver::find(&self.driver)
+    }
+
+    /// It has subnets and a bridge.
+    pub fn has_addresses(&self) -> bool {
+        !self.config_only && self.driver().is_some_and(Driver::has_addresses)
+    }
+
+    /// How far it reaches.
+    pub fn scope(&self) -> Scope {
+        if self.config_only { Scope::Local } else { self.driver().map_or(Scope::Local, Driver::scope) }
+    }
+
+    fn option<T>(&self, key: &str, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+        self.options.get(key).and_then(|value| parse(value))
+    }
+
+    /// Longest IP packet in bytes.
+    pub fn mtu(&self) -> u32 {
+        self.option(options::MTU, |v| options::parse_mtu(v).ok().flatten())
+            .unwrap_or_else(|| self.driver().map_or(1500, Driver::default_mtu))
+    }
+
+    /// Its containers reach each other.
+    pub fn icc(&self) -> bool {
+        self.option(options::ENABLE_ICC, options::parse_bool).unwrap_or(true)
+    }
+
+    /// What its containers send out has an address of the host.
+    pub fn masquerade(&self) -> bool {
+        self.option(options::ENABLE_MASQUERADE, options::parse_bool).unwrap_or(true)
+    }
+
+    /// The host's interface of this bridge has no IPv4 address.
+    pub fn inhibit_ipv4(&self) -> bool {
+        self.option(options::INHIBIT_IPV4, options::parse_bool).unwrap_or(false)
+    }
+
+    /// The host's address for published ports that name none; 0.0.0.0 is all of them.
+    pub fn host_binding(&self) -> IpAddr {
+        self.option(options::HOST_BINDING, |v| v.parse().ok()).unwrap_or(Ipv4Addr::UNSPECIFIED.into())
+    }
+
+    /// The address of the host that masqueraded packets get; the kernel's choice otherwise.
+    pub fn outbound_address(&self) -> Option<IpAddr> {
+        self.option(options::HOST_IPV4, |v| v.parse().ok())
+    }
+
+    /// Name of its bridge: as asked for, else `br-` and the short id; `docker0` for the default bridge.
+    pub fn bridge_name(&self) -> String {
+        match self.options.get(options::BRIDGE_NAME) {
+            Some(name) if !name.is_empty() => name.clone(),
+            _ if self.is_default_bridge() => "docker0".into(),
+            _ => format!("br-{}", id::short(&self.id)),
+        }
+    }
+
+    /// What its interface is called in a container, before the number.
+    pub fn interface_prefix(&self) -> &str {
+        match self.options.get(options::INTERFACE_PREFIX) {
+            Some(prefix) if !prefix.is_empty() => prefix,
+            _ => "eth",
+        }
+    }
+
+    /// Its IPv4 subnet.
+    pub fn v4(&self) -> Option<&IpamConfig> {
+        self.active().find(|c| c.is_v4())
+    }
+
+    /// Its IPv6 subnet, if IPv6 is enabled.
+    pub fn v6(&self) -> Option<&IpamConfig> {
+        self.active().find(|c| !c.is_v4())
+    }
+
+    /// Why an endpoint does not get an address: the one it asked for, or any.
+    pub fn refused(&self, version: u8, wanted: Option<IpAddr>, error: PoolError) -> NetError {
+        match (error, wanted) {
+            (PoolError::Outside, Some(address)) => NetError::AddressOutside(address),
+            (PoolError::Taken, _) => NetError::AddressTaken,
+            (PoolError::Exhausted | PoolError::Outside, _) => {
+                NetError::NoAddress { version, name: self.name.clone(), id: self.id.clone() }
+            }
+        }
+    }
+
+    /// The subnets that are in use: none of a configuration-only network, and no IPv6 one that was
+    /// given without IPv6 being enabled, which Docker keeps and shows but does not use.
+    pub fn active(&self) -> impl Iterator<Item = &IpamConfig> {
+        let all = if self.has_addresses() { self.ipam.config.as_slice() } else { &[] };
+        all.iter().filter(|c| self.enable_ipv6 || c.is_v4())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::net::Class;
+
+    fn bridge() -> NetworkRecord {
+        NetworkRecord::default_bridge("0123456789abcdef".repeat(4), 7)
+    }
+
+    fn custom(options: &[(&str, &str)]) -> NetworkRecord {
+        let options = options.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        NetworkRecord { name: "web".into(), options, ..bridge() }
+    }
+
+    #[test]
+    fn the_default_bridge_is_dockers() {
+        let record = bridge();
+        assert_eq!((record.bridge_name().as_str(), record.mtu()), ("docker0", 1500));
+        assert!(record.icc() && record.masquerade() && !record.inhibit_ipv4());
+        assert_eq!(record.host_binding(), IpAddr::from([0, 0, 0, 0]));
+        let v4 = record.v4().unwrap();
+        assert_eq!(v4.default_gateway(), Some(IpAddr::from([172, 17, 0, 1])));
+        assert_eq!(v4.pool().unwrap().allocate(), Ok(IpAddr::from([172, 17, 0, 2])));
+        assert!(record.v6().is_none() && record.is_predefined() && record.has_addresses());
+        assert_eq!(record.scope().as_str(), "local");
+    }
+
+    #[test]
+    fn host_and_none_have_no_addresses() {
+        for record in [NetworkRecord::host(String::new(), 0), NetworkRecord::none(String::new(), 0)] {
+            assert!(record.is_predefined() && !record.has_addresses(), "{}", record.name);
+            assert!(record.active().next().is_none() && record.options.is_empty());
+        }
+        assert_eq!(NetworkRecord::none(String::new(), 0).driver, "null");
+        assert!(is_predefined_name("default") && !is_predefined_name("web"));
+    }
+
+    #[test]
+    fn what_no_option_says_is_the_default() {
+        let record = custom(&[]);
+        assert_eq!(record.bridge_name(), "br-0123456789ab");
+        assert_eq!(record.interface_prefix(), "eth");
+        assert!(record.icc() && record.masquerade());
+        assert_eq!((record.mtu(), record.outbound_address()), (1500, None));
+        assert_eq!(custom(&[(options::MTU, "0"), (options::BRIDGE_NAME, "")]).mtu(), 1500);
+        assert_eq!(custom(&[(options::BRIDGE_NAME, "")]).bridge_name(), "br-0123456789ab");
+    }
+
+    #[test]
+    fn options_say_how_the_network_is() {
+        let record = custom(&[
+            (options::MTU, "9000"),
+            (options::ENABLE_ICC, "F"),
+            (options::ENABLE_MASQUERADE, "0"),
+            (options::INHIBIT_IPV4, "1"),
+            (options::HOST_BINDING, "127.0.0.1"),
+            (options::HOST_IPV4, "192.0.2.7"),
+            (options::BRIDGE_NAME, "br0"),
+            (options::INTERFACE_PREFIX, "net"),
+        ]);
+        assert_eq!((record.mtu(), record.icc(), record.masquerade()), (9000, false, false));
+        assert!(record.inhibit_ipv4());
+        assert_eq!(record.host_binding(), IpAddr::from([127, 0, 0, 1]));
+        assert_eq!(record.outbound_address(), Some(IpAddr::from([192, 0, 2, 7])));
+        assert_eq!((record.bridge_name().as_str(), record.interface_prefix()), ("br0", "net"));
+    }
+
+    #[test]
+    fn an_auxiliary_address_can_be_the_way_out_and_no_address_is_reserved_twice() {
+        let mut config = bridge().ipam.config.remove(0);
+        config.aux.insert("DefaultGatewayIPv4".into(), IpAddr::from([172, 17, 0, 254]));
+        assert_eq!(config.default_gateway(), Some(IpAddr::from([172, 17, 0, 254])));
+        assert_eq!(config.pool().unwrap().len(), 2);
+        config.aux.insert("again".into(), IpAddr::from([172, 17, 0, 1]));
+        assert_eq!(config.pool().unwrap_err(), PoolError::Taken);
+    }
+
+    #[test]
+    fn an_ipv6_subnet_is_used_only_where_ipv6_is_enabled() {
+        let mut record = custom(&[]);
+        record.ipam.config.push(IpamConfig {
+            subnet: "fd00:1::/64".parse().unwrap(),
+            ip_range: None,
+            gateway: None,
+            aux: BTreeMap::new(),
+        });
+        assert!(record.v6().is_none() && record.v4().is_some());
+        record.enable_ipv6 = true;
+        assert!(record.v6().is_some());
+        record.config_only = true;
+        assert!(record.v4().is_none() && record.v6().is_none());
+    }
+
+    #[test]
+    fn an_endpoint_is_refused_an_address_in_dockers_words() {
+        let record = NetworkRecord { id: "1f".into(), ..custom(&[]) };
+        let wanted = Some(IpAddr::from([10, 0, 0, 1]));
+        for (wanted, error, class, sentence) in [
+            (
+                wanted,
+                PoolError::Outside,
+                Class::Invalid,
+                "Invalid address 10.0.0.1: It does not belong to any of this network's subnets",
+            ),
+            (wanted, PoolError::Taken, Class::Forbidden, "Address already in use"),
+            (
+                None,
+                PoolError::Exhausted,
+                Class::Conflict,
+                "no available IPv4 addresses on this network's address pools: web (1f)",
+            ),
+        ] {
+            let refused = record.refused(4, wanted, error);
+            assert_eq!((refused.class(), refused.to_string().as_str()), (class, sentence));
+        }
+    }
+
+    #[test]
+    fn a_record_comes_back_from_the_store_as_it_went() {
+        let mut record = custom(&[(options::MTU, "1400")]);
+        record.created = u64::MAX;
+        record.ipam.options = Some(BTreeMap::new());
+        record.ipam.config[0].ip_range = Some("172.17.5.0/24".parse().unwrap());
+        let text = serde_json::to_string(&record).unwrap();
+        assert_eq!(serde_json::from_str::<NetworkRecord>(&text).unwrap(), record);
+    }
+}
