@@ -12,7 +12,7 @@ use super::{Books, Daemon, Live, Phase, QUEUES, container_key, gateways, now};
 use crate::control::error::ControlError;
 use crate::control::expose;
 use crate::control::id;
-use crate::control::net::PoolError;
+use crate::control::net::{NetError, PoolError};
 use crate::control::record::{Container, Dns, Endpoint, Mode, Origin, Status};
 use crate::control::request::{CreateReply, CreateRequest, EndpointRequest};
 use crate::sandbox::spec::{EtcFiles, InitSpec, NetworkNamespace, PortSpec, Sandbox, Target};
@@ -119,12 +119,12 @@ impl Daemon {
 
     /// A reservation goes with whoever made it, and after a while in any case.
     fn expire(self: &Arc<Self>, id: String, client: Option<i32>) {
-        let daemon = self.clone();
+        let daemon = Arc::downgrade(self);
+        let Ok(mut phase) = self.phase(&id) else { return };
         let pidfd = client
             .and_then(rustix::process::Pid::from_raw)
             .map(|pid| rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()));
         tokio::spawn(async move {
-            let Ok(mut phase) = daemon.phase(&id) else { return };
             let ended = async {
                 match pidfd {
                     // It ended before it could be watched.
@@ -142,6 +142,7 @@ impl Daemon {
                 () = ended => true,
                 () = tokio::time::sleep(RESERVATION) => true,
             };
+            let Some(daemon) = daemon.upgrade() else { return };
             if dropped && daemon.view(&id).is_ok_and(|v| v.record.status == Status::Created) {
                 daemon.forget(&id);
             }
@@ -425,8 +426,7 @@ impl Books {
         }
         let wished_mac = request.mac_address.as_deref().map(mac_of).transpose()?;
         let endpoint_id = id::new_id()?;
-        let taken = |e: PoolError| ControlError::Forbidden(e.to_string());
-        let (v4, v6, mac) = network.reserve_addresses(request, wished_mac).map_err(taken)?;
+        let (v4, v6, mac) = network.reserve_addresses(request, wished_mac)?;
         let (gateway4, gateway6) = if network.record.internal {
             (None, None)
         } else {
@@ -495,21 +495,23 @@ impl super::Network {
         &mut self,
         request: &EndpointRequest,
         wished_mac: Option<MacAddr>,
-    ) -> Result<(Option<ipnet::Ipv4Net>, Option<ipnet::Ipv6Net>, MacAddr), PoolError> {
-        let v4 = self.take(request.ip.map(IpAddr::from), false, None)?;
+    ) -> Result<(Option<ipnet::Ipv4Net>, Option<ipnet::Ipv6Net>, MacAddr), NetError> {
+        let wished4 = request.ip.map(IpAddr::from);
+        let wished6 = request.ip6.map(IpAddr::from);
+        let v4 = self.take(wished4, false, None).map_err(|e| self.record.refused(4, wished4, e))?;
         let mac = match (wished_mac, v4) {
             (Some(mac), _) => mac,
             (None, Some(IpNet::V4(net))) => MacAddr::from_ipv4(net.addr()),
             // An address of no subnet, but never twice: the last bytes of the IPv6 address come later.
             (None, _) => MacAddr::from_ipv4(std::net::Ipv4Addr::from(rand_u32())),
         };
-        let v6 = match self.take(request.ip6.map(IpAddr::from), true, Some(mac)) {
+        let v6 = match self.take(wished6, true, Some(mac)) {
             Ok(v6) => v6,
             Err(error) => {
                 if let Some(net) = v4 {
                     self.release(&[net.addr()]);
                 }
-                return Err(error);
+                return Err(self.record.refused(6, wished6, error));
             }
         };
         let v4 = if let Some(IpNet::V4(net)) = v4 { Some(net) } else { None };

@@ -127,7 +127,10 @@ async fn a_refused_container_leaves_nothing() {
     };
     let cases = [
         (on(&["web", "nowhere"]), "network nowhere not found"),
-        (vec![on(&["bridge"]).remove(0), ip("10.8.0.1")], "Requested address is out of range"),
+        (
+            vec![on(&["bridge"]).remove(0), ip("10.8.0.1")],
+            "Invalid address 10.8.0.1: It does not belong to any of this network's subnets",
+        ),
         (vec![ip("10.9.0.1")], "Address already in use"),
         (on(&["web", "web"]), "endpoint with name first already exists in network web"),
         (on(&["host", "web"]), "conflicting options: host cannot be combined with another network"),
