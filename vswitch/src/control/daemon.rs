@@ -10,18 +10,18 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use nix::sys::signal::Signal;
 use packet::MacAddr;
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
 
 use super::error::ControlError;
 use super::id;
 use super::network::{Network, NetworkRecord};
 use super::record::{Container, Endpoint, Origin, Status};
+pub use super::request::{CreateReply, CreateRequest};
 use super::shim_link::ShimLink;
 use super::store::Store;
 use crate::dataplane::tap::tap_port;
 use crate::dataplane::{Bridge, Port, PortConfig, PortEvent, Receive, Switch};
-use crate::sandbox::spec::{HeldPort, PortSpec, ShimEvent, ShimRequest, Target};
+use crate::sandbox::spec::{HeldPort, InitSpec, PortSpec, Sandbox, ShimEvent, ShimRequest};
 use crate::sandbox::{EXIT_FILE, reaper};
 
 /// How long a shim has to answer; all it does by itself takes milliseconds.
@@ -32,57 +32,6 @@ const RESERVATION: Duration = Duration::from_mins(1);
 
 /// TAP queues of a container unless asked otherwise.
 const QUEUES: usize = 1;
-
-/// A container to be.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub struct CreateRequest {
-    /// Wished for; one is made up otherwise.
-    #[serde(default)]
-    pub name: Option<String>,
-    /// What to run; empty to attach.
-    #[serde(default)]
-    pub command: Vec<String>,
-    /// What to attach.
-    #[serde(default)]
-    pub attach: Option<Target>,
-    /// Its output goes to a file.
-    #[serde(default)]
-    pub detached: bool,
-    /// It goes when its command ends.
-    #[serde(default)]
-    pub auto_remove: bool,
-    /// Wished for; the short id otherwise.
-    #[serde(default)]
-    pub hostname: Option<String>,
-    /// Wished for; made from the address otherwise.
-    #[serde(default)]
-    pub mac_address: Option<String>,
-    /// TAP queues.
-    #[serde(default)]
-    pub queues: Option<usize>,
-    /// Labels.
-    #[serde(default)]
-    pub labels: BTreeMap<String, String>,
-}
-
-/// What was reserved for a container.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct CreateReply {
-    /// 64 hexadecimal digits.
-    pub id: String,
-    /// Its name.
-    pub name: String,
-    /// Its directory, where the shim is to listen.
-    pub dir: PathBuf,
-    /// The name of its UTS namespace.
-    pub hostname: String,
-    /// Where its output goes.
-    pub log: Option<PathBuf>,
-    /// The interfaces to make.
-    pub ports: Vec<PortSpec>,
-}
 
 /// What whoever waits for a container is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -324,8 +273,9 @@ impl Daemon {
             return Err(ControlError::Invalid("give either a command or a namespace to attach".into()));
         }
         let mac = request
-            .mac_address
-            .as_deref()
+            .networks
+            .first()
+            .and_then(|endpoint| endpoint.mac_address.as_deref())
             .map(|text| match text.parse::<MacAddr>() {
                 Ok(mac) if mac.is_multicast() || mac == MacAddr::ZERO => {
                     Err(ControlError::Invalid(format!("{mac} cannot be a station's address")))
@@ -391,8 +341,11 @@ impl Daemon {
         self.changed.notify_one();
         let ports = vec![self.port_spec(&record)?];
         let Container { id, name, hostname, origin, .. } = record;
-        let log = if let Origin::Run { log, .. } = origin { log } else { None };
-        Ok(CreateReply { id, name, dir, hostname, log, ports })
+        let sandbox = match origin {
+            Origin::Run { command, log } => Sandbox::Run(InitSpec { argv: command, hostname, log }),
+            Origin::Attach(target) => Sandbox::Attach(target),
+        };
+        Ok(CreateReply { id, name, dir, sandbox, ports, warnings: Vec::new() })
     }
 
     /// A reservation goes with whoever made it, and after a while in any case.

@@ -8,6 +8,7 @@ pub mod ipam;
 pub mod network;
 pub mod paths;
 pub mod record;
+pub mod request;
 pub mod serve;
 mod shim_link;
 pub mod store;
