@@ -1,6 +1,7 @@
 //! `exec`: becomes a command in a container's namespaces.
 
 use std::fs;
+use std::os::fd::IntoRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -10,8 +11,8 @@ use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde_json::Value;
-use vswitch::sandbox::ns;
-use vswitch::sandbox::spec::Target;
+use vswitch::sandbox::spec::{EtcFiles, Target};
+use vswitch::sandbox::{init, ns};
 
 use crate::args::Exec;
 use crate::client::{Client, quote};
@@ -30,28 +31,35 @@ pub fn run(client: Client, args: &Exec) -> Outcome {
     if seen["State"]["Running"] != Value::Bool(true) {
         return Err(Failure::new(format!("Container {} is not running", args.name)));
     }
-    match target(&seen)? {
-        Target::Pid(pid) => {
-            let gone = || Failure::new(format!("Container {} is not running", args.name));
-            let held =
-                Pid::from_raw(pid).and_then(|p| pidfd_open(p, PidfdFlags::empty()).ok()).ok_or_else(gone)?;
-            // With the process held its number is not given again; is it still the container's?
-            if target(&client.get(&path).map_err(own)?)? != Target::Pid(pid) {
-                return Err(gone());
-            }
-            let flags = foreign(pid).map_err(own)?;
-            if !flags.is_empty() {
-                setns(held, flags).map_err(|e| own(cannot(&args.name, e)))?;
-            }
+    let gone = || Failure::new(format!("Container {} is not running", args.name));
+    // Open before the way to them is another's.
+    let files = own_files(&seen);
+    let target = target(&seen)?;
+    if let Target::Pid(pid) = target {
+        let held =
+            Pid::from_raw(pid).and_then(|p| pidfd_open(p, PidfdFlags::empty()).ok()).ok_or_else(gone)?;
+        // With the process held its number is not given again; is it still the container's?
+        let again = client.get(&path).map_err(own)?;
+        if self::target(&again)? != Target::Pid(pid) || !is_known(&target, &again) {
+            return Err(gone());
         }
-        netns @ Target::Netns(_) => {
-            let enter = || {
-                let fd = ns::open(&netns)?;
-                ns::enter_owner(&fd)?;
-                ns::enter(&fd)
-            };
-            enter().map_err(|e| own(Failure::new(e.to_string())))?;
+        let flags = foreign(pid).map_err(own)?;
+        if !flags.is_empty() {
+            setns(held, flags).map_err(|e| own(cannot(&args.name, e)))?;
         }
+    } else {
+        let enter = || {
+            let fd = ns::open(&target)?;
+            ns::enter_owner(&fd)?;
+            ns::enter(&fd)
+        };
+        if !is_known(&target, &seen) {
+            return Err(gone());
+        }
+        enter().map_err(|e| own(Failure::new(e.to_string())))?;
+    }
+    if let Some(files) = files {
+        init::mount_privately(&files).map_err(|e| own(Failure::new(e)))?;
     }
     drop(client);
     let Some((program, arguments)) = args.command.split_first() else {
@@ -75,6 +83,34 @@ fn target(seen: &Value) -> Result<Target, Failure> {
     }
     let pid = seen["State"]["Pid"].as_i64().and_then(|p| i32::try_from(p).ok()).filter(|p| *p > 0);
     pid.map(Target::Pid).ok_or_else(nonsense)
+}
+
+/// The files under /etc that an attached namespace has of the switch, as open descriptors: who
+/// attached it has other ones. A command of the switch's own has them mounted already.
+fn own_files(seen: &Value) -> Option<EtcFiles> {
+    if seen["Vswitch"]["Attached"].is_null() {
+        return None;
+    }
+    let open = |key: &str| {
+        let path = seen[key].as_str().filter(|path| !path.is_empty())?;
+        // For this process only, and it ends in an exec: closed by nobody.
+        let fd = fs::File::open(path).ok()?.into_raw_fd();
+        Some(PathBuf::from(format!("/proc/self/fd/{fd}")))
+    };
+    Some(EtcFiles { hosts: open("HostsPath"), resolv_conf: open("ResolvConfPath"), hostname: None })
+}
+
+/// Whether a namespace is the one that was attached: a process id or a path may be another's by now.
+fn is_known(target: &Target, seen: &Value) -> bool {
+    let known = &seen["Vswitch"]["Netns"];
+    if known.is_null() {
+        return true;
+    }
+    let path = match target {
+        Target::Pid(pid) => PathBuf::from(format!("/proc/{pid}/ns/net")),
+        Target::Netns(path) => path.clone(),
+    };
+    fs::metadata(path).is_ok_and(|m| known[0] == m.dev() && known[1] == m.ino())
 }
 
 /// The namespaces of a process that are not already ours.

@@ -62,6 +62,18 @@ fn prepare(spec: &InitSpec) -> Result<(), String> {
     netlink.index_of("lo").and_then(|lo| netlink.set_up(lo)).map_err(|e| e.to_string())
 }
 
+/// Puts a container's own files over the host's, for the caller alone.
+///
+/// # Errors
+/// A sentence, when the kernel refuses.
+pub fn mount_privately(files: &EtcFiles) -> Result<(), String> {
+    let failed = |e: Errno| format!("the mount namespace cannot be set up: {e}");
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).map_err(failed)?;
+    let none: Option<&str> = None;
+    mount(none, "/", none, MsFlags::MS_SLAVE | MsFlags::MS_REC, none).map_err(failed)?;
+    mount_files(files)
+}
+
 /// Puts a container's own files over the host's, for the caller's mount namespace.
 ///
 /// # Errors

@@ -165,8 +165,9 @@ fn draft(id: &str, dir: &std::path::Path, request: CreateRequest) -> Result<Cont
     }
     let hosts: Result<Vec<_>, ControlError> =
         request.extra_hosts.iter().map(|word| super::etc::extra_host(word)).collect();
-    let env = request.env.iter().map(|word| {
-        let (name, value) = word.split_once('=').unwrap_or((word, ""));
+    // Without a value: as the caller has it, which here is not at all.
+    let env = request.env.iter().filter_map(|word| Some((word, word.split_once('=')?))).map(|(word, pair)| {
+        let (name, value) = pair;
         if name.is_empty() || word.contains('\0') {
             return Err(ControlError::Invalid(format!("invalid environment variable: {word}")));
         }
