@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use super::channel::{Channel, ChannelError};
 use super::netlink::{Netlink, NetlinkError};
 use super::ns::{self, NsError};
-use super::spec::{DefaultRoute, HelperJob, HelperReply, HelperSpec, PortSpec, Target};
+use super::spec::{DefaultRoute, HelperJob, HelperReply, HelperSpec, MadePort, PortSpec, Target};
 use crate::sys::tun::{self, NewTap, TunError};
 
 /// Frames the kernel keeps for the switch in each queue before it drops.
@@ -48,10 +48,8 @@ pub enum HelperError {
 pub fn main(channel: &Channel) -> Result<(), ChannelError> {
     let (spec, _): (HelperSpec, _) = channel.recv()?;
     let done = match &spec.job {
-        HelperJob::Port(port) => {
-            make(&spec.target, port).map(|tap| (HelperReply::Ready(tap.offloads), tap.queues))
-        }
-        HelperJob::NameService => name_service(&spec.target).map(|sockets| (HelperReply::Done, sockets)),
+        HelperJob::SetUp { ports, name_service } => set_up(&spec.target, ports, *name_service)
+            .map(|(made, fds)| (HelperReply::Ready(made), fds)),
         HelperJob::DefaultRoute(route) => {
             default_route(&spec.target, route).map(|()| (HelperReply::Done, Vec::new()))
         }
@@ -65,26 +63,17 @@ pub fn main(channel: &Channel) -> Result<(), ChannelError> {
     }
 }
 
-/// Into the namespace, with the rights of its owner.
-fn go(target: &Target) -> Result<OwnedFd, HelperError> {
-    let target = ns::open(target)?;
-    ns::enter_owner(&target)?;
-    ns::enter(&target)?;
-    Ok(target)
-}
-
-fn name_service(target: &Target) -> Result<Vec<OwnedFd>, HelperError> {
-    go(target)?;
-    let mut inside = Netlink::new()?;
-    let lo = inside.index_of("lo")?;
-    inside.set_up(lo)?;
+/// The UDP and the TCP socket of the name service, in the caller's namespace.
+fn name_service() -> Result<[OwnedFd; 2], HelperError> {
     let udp = UdpSocket::bind(NAME_SERVICE).map_err(HelperError::NameService)?;
     let tcp = TcpListener::bind(NAME_SERVICE).map_err(HelperError::NameService)?;
-    Ok(vec![udp.into(), tcp.into()])
+    Ok([udp.into(), tcp.into()])
 }
 
 fn default_route(target: &Target, route: &DefaultRoute) -> Result<(), HelperError> {
-    go(target)?;
+    let target = ns::open(target)?;
+    ns::enter_owner(&target)?;
+    ns::enter(&target)?;
     let mut inside = Netlink::new()?;
     let index = inside.index_of(&route.interface)?;
     add_default_routes(&mut inside, index, &route.gateways)
@@ -101,31 +90,51 @@ fn add_default_routes(inside: &mut Netlink, index: u32, gateways: &[IpAddr]) -> 
     Ok(())
 }
 
-fn make(target: &Target, port: &PortSpec) -> Result<NewTap, HelperError> {
+fn set_up(
+    target: &Target,
+    ports: &[PortSpec],
+    with_names: bool,
+) -> Result<(Vec<MadePort>, Vec<OwnedFd>), HelperError> {
     let target = ns::open(target)?;
     ns::enter_owner(&target)?;
-    ns::unshare_net()?;
-    let tap = tun::create_tap(&port.interface, port.queues.clamp(1, 16))?;
-
-    let mut nursery = Netlink::new()?;
-    let index = nursery.index_of(&port.interface)?;
-    nursery.configure(index, port.mac, port.mtu, TXQUEUELEN)?;
-    nursery.move_to(index, target.as_fd(), &port.interface).map_err(|error| match error {
-        NetlinkError::Refused { error, .. } if error.raw_os_error() == Some(libc::EEXIST) => {
-            HelperError::InterfaceExists(port.interface.clone())
-        }
-        other => other.into(),
-    })?;
+    let taps = if ports.is_empty() { Vec::new() } else { make_and_move(&target, ports)? };
 
     ns::enter(&target)?;
     let mut inside = Netlink::new()?;
     let lo = inside.index_of("lo")?;
     inside.set_up(lo)?;
-    let index = inside.index_of(&port.interface)?;
-    for address in &port.addresses {
-        inside.add_address(index, *address)?;
+    for port in ports {
+        let index = inside.index_of(&port.interface)?;
+        for address in &port.addresses {
+            inside.add_address(index, *address)?;
+        }
+        inside.set_up(index)?;
+        add_default_routes(&mut inside, index, &port.gateways)?;
     }
-    inside.set_up(index)?;
-    add_default_routes(&mut inside, index, &port.gateways)?;
-    Ok(tap)
+    let made = taps.iter().map(|tap| MadePort { offloads: tap.offloads, queues: tap.queues.len() }).collect();
+    let mut fds: Vec<OwnedFd> = taps.into_iter().flat_map(|tap| tap.queues).collect();
+    if with_names {
+        fds.extend(name_service()?);
+    }
+    Ok((made, fds))
+}
+
+/// Makes TAPs in an empty namespace and moves them to where they belong.
+fn make_and_move(target: &OwnedFd, ports: &[PortSpec]) -> Result<Vec<NewTap>, HelperError> {
+    ns::unshare_net()?;
+    let mut nursery = Netlink::new()?;
+    let mut taps = Vec::with_capacity(ports.len());
+    for port in ports {
+        let tap = tun::create_tap(&port.interface, port.queues.clamp(1, 16))?;
+        let index = nursery.index_of(&port.interface)?;
+        nursery.configure(index, port.mac, port.mtu, TXQUEUELEN)?;
+        nursery.move_to(index, target.as_fd(), &port.interface).map_err(|error| match error {
+            NetlinkError::Refused { error, .. } if error.raw_os_error() == Some(libc::EEXIST) => {
+                HelperError::InterfaceExists(port.interface.clone())
+            }
+            other => other.into(),
+        })?;
+        taps.push(tap);
+    }
+    Ok(taps)
 }

@@ -153,11 +153,9 @@ impl Shim {
                 init.netns = netns;
             }
         }
-        if self.spec.name_service {
-            self.name_service = self.help(HelperJob::NameService)?.1;
-        }
-        for spec in std::mem::take(&mut self.spec.ports) {
-            self.add_port(spec)?;
+        let ports = std::mem::take(&mut self.spec.ports);
+        if self.spec.name_service || !ports.is_empty() {
+            self.add_ports(ports, self.spec.name_service)?;
         }
         Ok(socket)
     }
@@ -189,14 +187,23 @@ impl Shim {
         }
     }
 
-    fn add_port(&mut self, spec: PortSpec) -> Result<(), Failure> {
-        match self.help(HelperJob::Port(spec.clone()))? {
-            (HelperReply::Ready(offloads), queues) => {
-                self.ports.push(Port { spec, offloads, queues });
-                Ok(())
-            }
-            _ => Err("the helper says something unexpected".to_owned().into()),
+    fn add_ports(&mut self, ports: Vec<PortSpec>, name_service: bool) -> Result<(), Failure> {
+        let nonsense = || Failure::from("the helper says something unexpected".to_owned());
+        let (reply, fds) = self.help(HelperJob::SetUp { ports: ports.clone(), name_service })?;
+        let HelperReply::Ready(made) = reply else { return Err(nonsense()) };
+        let queues: usize = made.iter().map(|port| port.queues).sum();
+        if made.len() != ports.len() || fds.len() != queues + if name_service { 2 } else { 0 } {
+            return Err(nonsense());
         }
+        let mut fds = fds.into_iter();
+        for (spec, made) in ports.into_iter().zip(made) {
+            let queues = fds.by_ref().take(made.queues).collect();
+            self.ports.push(Port { spec, offloads: made.offloads, queues });
+        }
+        if name_service {
+            self.name_service = fds.collect();
+        }
+        Ok(())
     }
 
     fn serve(&mut self, socket: &OwnedFd, signals: &SignalFd) -> i32 {
@@ -345,7 +352,7 @@ impl Shim {
                     self.signal(signal);
                 }
             }
-            ShimRequest::AddPort(spec) => match self.add_port(spec) {
+            ShimRequest::AddPort(spec) => match self.add_ports(vec![spec], false) {
                 Ok(()) => self.send_last_port(),
                 Err(failure) => self.tell_failure(failure),
             },

@@ -66,10 +66,13 @@ pub struct HelperSpec {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HelperJob {
-    /// Make an interface.
-    Port(PortSpec),
-    /// Bind the sockets of the name service, where its containers expect it.
-    NameService,
+    /// Make interfaces and sockets.
+    SetUp {
+        /// The interfaces.
+        ports: Vec<PortSpec>,
+        /// Bind the sockets of the name service, where its containers expect it.
+        name_service: bool,
+    },
     /// Send what has no other route through this interface.
     DefaultRoute(DefaultRoute),
 }
@@ -87,12 +90,22 @@ pub struct DefaultRoute {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HelperReply {
-    /// The interface is up; the TAP's queues come along as descriptors.
-    Ready(Option<TapOffloads>),
-    /// It is done; the sockets, if that was the job, come along: UDP, then TCP.
+    /// The interfaces are up; their TAPs' queues come along as descriptors, in order, then the
+    /// name service's sockets, UDP and TCP.
+    Ready(Vec<MadePort>),
+    /// It is done.
     Done,
     /// It could not be done; nothing is left of it.
     Failed(String),
+}
+
+/// An interface a helper made.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct MadePort {
+    /// What the kernel granted.
+    pub offloads: Option<TapOffloads>,
+    /// How many of the message's descriptors are its queues.
+    pub queues: usize,
 }
 
 /// The network namespace a command is to run in.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use tokio::sync::watch;
 
-use super::{Daemon, Live, Phase, SHIM_ANSWER, container_key, now, off_the_runtime, short};
+use super::{ContainerView, Daemon, Live, Phase, SHIM_ANSWER, container_key, now, off_the_runtime, short};
 use crate::control::error::ControlError;
 use crate::control::record::{Container, Mode, Status};
 use crate::control::shim_link::ShimLink;
@@ -118,13 +118,13 @@ impl Daemon {
                 tracing::error!("container {}: {error}", short(id));
             }
             let held = self.books.lock().containers.get_mut(id).map(Live::take_holdings);
+            self.events.container_with("die", &record, [("exitCode", code.to_string())]);
             if since > 0 {
                 self.leave(&record);
             }
             if let Some(held) = held {
                 off_the_runtime(|| self.give_back(held));
             }
-            self.events.container_with("die", &record, [("exitCode", code.to_string())]);
             if let Ok(live) = self.books.lock().live_mut(id) {
                 live.record = record;
             }
@@ -158,9 +158,9 @@ impl Daemon {
         };
         let live = live.map(|(held, live)| {
             if live.record.is_running() {
-                self.leave(&live.record);
                 let code = code.unwrap_or(137).to_string();
                 self.events.container_with("die", &live.record, [("exitCode", code)]);
+                self.leave(&live.record);
             }
             off_the_runtime(|| self.give_back(held));
             live
@@ -202,7 +202,8 @@ impl Daemon {
     /// # Errors
     /// When it is not ours, or does not end even so.
     pub async fn stop(&self, text: &str, signal: Signal, grace: Duration) -> Result<(), ControlError> {
-        let id = self.resolve(text)?;
+        let ContainerView { record, .. } = self.view(text)?;
+        let id = record.id.clone();
         let mut phase = self.phase(&id)?;
         if *phase.borrow() == Phase::Created {
             // It is just being started, or it never is: then its reservation ends.
@@ -219,6 +220,7 @@ impl Daemon {
             // Refused when it ends by itself at this moment: then there is nothing but to wait.
             let _ = self.kill(&id, signal);
             if tokio::time::timeout(patience, ended(&mut phase)).await.is_ok() {
+                self.events.container("stop", &record);
                 return Ok(());
             }
         }

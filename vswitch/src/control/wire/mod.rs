@@ -150,7 +150,7 @@ pub fn version() -> Value {
             "Version": version,
             "Details": {
                 "ApiVersion": api,
-                "Arch": std::env::consts::ARCH,
+                "Arch": architecture(),
                 "KernelVersion": kernel(),
                 "MinAPIVersion": "1.12",
                 "Os": "linux",
@@ -162,10 +162,19 @@ pub fn version() -> Value {
         "GitCommit": "",
         "GoVersion": "",
         "Os": "linux",
-        "Arch": std::env::consts::ARCH,
+        "Arch": architecture(),
         "KernelVersion": kernel(),
         "BuildTime": "",
     })
+}
+
+/// Go's word for the processor.
+fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
 }
 
 fn kernel() -> String {
