@@ -34,7 +34,7 @@ impl Net {
 
     fn port_on(&self, bridge: &Arc<Bridge>) -> (MemoryHost, Arc<Port>) {
         let (host, tx, rx) = memory_port(64).unwrap();
-        let config = PortConfig { owner: "host".into(), interface: "eth0".into(), mtu: 1500 };
+        let config = PortConfig { owner: "host".into(), interface: "eth0".into(), mtu: 1500, trusted: false };
         let rx: Box<dyn Receive> = Box::new(rx);
         let port = self.switch.add_port(bridge, config, Box::new(tx), vec![rx]).unwrap();
         (host, port)

@@ -118,6 +118,24 @@ pub enum Protocol {
     Udp,
 }
 
+impl Protocol {
+    /// IANA's number.
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Tcp => 6,
+            Self::Udp => 17,
+        }
+    }
+
+    /// Docker's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        }
+    }
+}
+
 /// A port the command serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ExposedPort {
@@ -129,11 +147,7 @@ pub struct ExposedPort {
 
 impl std::fmt::Display for ExposedPort {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let protocol = match self.protocol {
-            Protocol::Tcp => "tcp",
-            Protocol::Udp => "udp",
-        };
-        write!(f, "{}/{protocol}", self.port)
+        write!(f, "{}/{}", self.port, self.protocol.as_str())
     }
 }
 

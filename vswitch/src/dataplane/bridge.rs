@@ -1,13 +1,16 @@
 //! One network's switching: learn, forward, flood, filter.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{Acquire, Release};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use packet::Frame;
 
 use super::capture::{CaptureHub, Direction};
 use super::counters::DropReason;
 use super::fdb::{Fdb, Learned, PortNo, Station};
+use super::policy::Policy;
 use super::port::Port;
 use super::wire::{self, Addresses};
 
@@ -86,11 +89,14 @@ pub struct Bridge {
     uid: u64,
     fdb: Fdb,
     ports: ArcSwap<PortSet>,
+    policy: ArcSwapOption<Policy>,
+    /// There is a policy: a look that costs nothing where there is none.
+    restricted: AtomicBool,
 }
 
 impl Bridge {
     pub(super) fn new(uid: u64, fdb: Fdb) -> Self {
-        Self { uid, fdb, ports: ArcSwap::default() }
+        Self { uid, fdb, ports: ArcSwap::default(), policy: ArcSwapOption::empty(), restricted: AtomicBool::new(false) }
     }
 
     /// A number no other network of this switch has or had.
@@ -106,6 +112,13 @@ impl Bridge {
     /// The ports at this moment.
     pub fn ports(&self) -> Arc<PortSet> {
         self.ports.load_full()
+    }
+
+    /// Keeps the stations apart, but for what the policy allows; `None` lets everything pass.
+    pub fn set_policy(&self, policy: Option<Policy>) {
+        let restricted = policy.is_some();
+        self.policy.store(policy.map(Arc::new));
+        self.restricted.store(restricted, Release);
     }
 
     pub(super) fn port_guard(&self) -> arc_swap::Guard<Arc<PortSet>> {
@@ -126,11 +139,11 @@ impl Bridge {
         }
         match decision {
             Decision::Drop(reason) => from.counters().rx_dropped(ctx.worker, reason),
-            Decision::Forward(to) => self.egress(ctx, to, frame),
+            Decision::Forward(to) => self.egress(ctx, from, to, frame),
             Decision::Flood => {
                 let mut copies = 0;
                 for to in ports.iter().filter(|to| to.uid() != from.uid() || from.hairpin()) {
-                    self.egress(ctx, to, frame);
+                    self.egress(ctx, from, to, frame);
                     copies += 1;
                 }
                 if copies == 0 {
@@ -172,7 +185,26 @@ impl Bridge {
         }
     }
 
-    fn egress(&self, ctx: &mut Context, to: &Arc<Port>, frame: &mut Frame) {
+    /// The network's policy lets the frame pass. Between an untrusted port and a trusted one
+    /// everything does.
+    fn permits(&self, from: &Port, to: &Port, frame: &Frame) -> bool {
+        if !self.restricted.load(Acquire) {
+            return true;
+        }
+        match &*self.policy.load() {
+            Some(policy) if !from.is_trusted() && !to.is_trusted() => policy.allows(frame.bytes()),
+            _ => true,
+        }
+    }
+
+    fn egress(&self, ctx: &mut Context, from: &Arc<Port>, to: &Arc<Port>, frame: &mut Frame) {
+        if !self.permits(from, to, frame) {
+            to.counters().tx_dropped(ctx.worker, DropReason::Isolated);
+            if ctx.capture.is_active() {
+                ctx.capture.record(self.uid, to, Direction::Outbound, frame, Some(DropReason::Isolated));
+            }
+            return;
+        }
         if !ctx.capture.is_active() {
             let _ = to.transmit(ctx.worker, frame, &mut ctx.scratch);
             return;

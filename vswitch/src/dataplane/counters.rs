@@ -41,6 +41,8 @@ drop_reasons! {
     SamePort = "same_port",
     /// The network has no other port to send to.
     NoPort = "no_port",
+    /// The network keeps its stations apart.
+    Isolated = "isolated",
     /// Over the port's limit for broadcast and multicast.
     StormBroadcast = "storm_broadcast",
     /// Over the port's limit for unknown unicast.

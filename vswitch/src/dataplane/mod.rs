@@ -5,6 +5,7 @@ pub mod capture;
 pub mod counters;
 pub mod fdb;
 pub mod memory;
+pub mod policy;
 pub mod port;
 pub mod storm;
 pub mod switch;

@@ -56,6 +56,8 @@ pub struct PortConfig {
     pub interface: String,
     /// Longest IP packet in bytes that goes out of the port in one wire frame.
     pub mtu: u32,
+    /// It is the switch's own: no policy stands between it and the stations.
+    pub trusted: bool,
 }
 
 /// One port of one network.
@@ -71,6 +73,7 @@ pub struct Port {
     link_up: AtomicBool,
     gone: AtomicBool,
     hairpin: AtomicBool,
+    trusted: bool,
     storm: StormControl,
 }
 
@@ -94,6 +97,7 @@ impl Port {
             link_up: AtomicBool::new(true),
             gone: AtomicBool::new(false),
             hairpin: AtomicBool::new(false),
+            trusted: config.trusted,
             storm: StormControl::default(),
         }
     }
@@ -176,6 +180,11 @@ impl Port {
     /// Sets [`Port::hairpin`].
     pub fn set_hairpin(&self, on: bool) {
         self.hairpin.store(on, Relaxed);
+    }
+
+    /// The switch's own port.
+    pub fn is_trusted(&self) -> bool {
+        self.trusted
     }
 
     /// Limits for what this port makes everybody receive.

@@ -1,6 +1,6 @@
 //! What networks and the name service are told of endpoints: whole entries, as they come and go.
 
-use std::net::UdpSocket;
+use std::net::{IpAddr, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use super::{Books, Daemon};
 use crate::control::id;
 use crate::control::net::NetworkRecord;
 use crate::control::record::{Container, Endpoint};
+use crate::dataplane::policy::{Opening, Policy};
 use crate::dataplane::{Bridge, Port, PortConfig, Switch};
 use crate::gateway::{self, DhcpConfig, Gateway, GatewayConfig};
 use crate::names::{Attached, NetworkNames, Resolver, Service, View};
@@ -29,10 +30,13 @@ impl Fabric {
     pub(super) fn new(switch: &Switch, record: &NetworkRecord) -> Result<Self, String> {
         let bridge = switch.add_bridge(&crate::dataplane::BridgeConfig::default());
         bridge.fdb().set_ageing(record.ageing);
+        if !record.icc() {
+            bridge.set_policy(Some(Policy::default()));
+        }
         let config = configuration(record);
         let mac = config.mac;
         let (gateway, transmit, receive) = gateway::gateway_port(config).map_err(|e| e.to_string())?;
-        let port = PortConfig { owner: "gateway".into(), interface: record.bridge_name(), mtu: record.mtu() };
+        let port = PortConfig { owner: "gateway".into(), interface: record.bridge_name(), mtu: record.mtu(), trusted: true };
         let gateway_port = switch
             .add_port(&bridge, port, Box::new(transmit), vec![Box::new(receive)])
             .map_err(|e| e.to_string())?;
@@ -75,6 +79,13 @@ impl Fabric {
             self.gateway.remove_endpoint(mac);
         }
     }
+}
+
+/// The addresses of two endpoints that can talk to each other.
+fn pairs(a: &Endpoint, b: &Endpoint) -> Vec<(IpAddr, IpAddr)> {
+    let of = |e: &Endpoint| e.addresses();
+    let all = of(a).into_iter().flat_map(|a| of(b).into_iter().map(move |b| (a, b)));
+    all.filter(|(a, b)| a.is_ipv4() == b.is_ipv4()).collect()
 }
 
 fn configuration(record: &NetworkRecord) -> GatewayConfig {
@@ -131,6 +142,30 @@ impl Directory {
 }
 
 impl Books {
+    /// Keeps the stations of a network apart where it asks for that, but for what links open.
+    pub(super) fn refresh_policy(&self, network_id: &str) {
+        let Some(network) = self.networks.get(network_id) else { return };
+        let Some(fabric) = network.fabric.as_ref().filter(|_| !network.record.icc()) else { return };
+        let running = || self.containers.values().map(|live| &live.record).filter(|r| r.is_running());
+        let mut openings = Vec::new();
+        for record in running() {
+            let Some(client) = record.endpoint_on(network_id) else { continue };
+            for word in &client.wished.links {
+                let (name, _) = super::etc::link(word);
+                let target = self.resolve(name).ok().and_then(|id| self.containers.get(&id));
+                let Some(target) = target.map(|live| &live.record).filter(|r| r.is_running()) else { continue };
+                let Some(server) = target.endpoint_on(network_id) else { continue };
+                for exposed in &target.exposed {
+                    for (client, server) in pairs(client, server) {
+                        let protocol = exposed.protocol.number();
+                        openings.push(Opening { client, server, protocol, port: exposed.port });
+                    }
+                }
+            }
+        }
+        fabric.bridge.set_policy(Some(Policy::new(openings)));
+    }
+
     /// What a container may resolve.
     pub(super) fn name_view(&self, record: &Container) -> View {
         let mut networks = Vec::new();

@@ -108,6 +108,7 @@ impl Daemon {
             owner: record.name.clone(),
             interface: held.spec.interface.clone(),
             mtu: held.spec.mtu,
+            trusted: false,
         };
         let port = super::off_the_runtime(|| self.switch.add_port(&bridge, config, Box::new(transmit), queues))
             .map_err(|e| ControlError::Conflict(e.to_string()))?;
@@ -133,6 +134,7 @@ impl Daemon {
             let Some(network) = books.networks.get(&endpoint.network_id) else { continue };
             if let Some(fabric) = &network.fabric {
                 fabric.enter(record, endpoint);
+                books.refresh_policy(&endpoint.network_id);
             }
             self.events.network("connect", &network.record, Some(&record.id));
         }
@@ -224,6 +226,7 @@ impl Daemon {
             let network = books.network(&endpoint.network_id)?;
             if let Some(fabric) = &network.fabric {
                 fabric.enter(&record, &endpoint);
+                books.refresh_policy(&endpoint.network_id);
             }
             self.events.network("connect", &network.record, Some(&id));
         }

@@ -10,7 +10,7 @@ use crate::control::daemon::{ContainerView, Member, now};
 use crate::control::id;
 use crate::control::net::timestamp::rfc3339;
 use crate::control::net::wire::EndpointResource;
-use crate::control::record::{Container, Endpoint, Mode, Origin, Protocol, Status};
+use crate::control::record::{Container, Endpoint, Mode, Origin, Status};
 use crate::control::units;
 
 fn since(nanoseconds: u64) -> Duration {
@@ -54,13 +54,6 @@ pub fn member(member: &Member) -> EndpointResource {
     }
 }
 
-fn protocol(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Tcp => "tcp",
-        Protocol::Udp => "udp",
-    }
-}
-
 /// One line of `GET /containers/json`.
 pub fn summary(view: &ContainerView) -> Value {
     let c = &view.record;
@@ -71,7 +64,7 @@ pub fn summary(view: &ContainerView) -> Value {
     };
     let ports = c.exposed.iter().filter(|_| c.is_running());
     let ports: Vec<Value> = ports
-        .map(|exposed| json!({"PrivatePort": exposed.port, "Type": protocol(exposed.protocol)}))
+        .map(|exposed| json!({"PrivatePort": exposed.port, "Type": exposed.protocol.as_str()}))
         .collect();
     json!({
         "Id": c.id,
