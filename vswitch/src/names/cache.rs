@@ -97,6 +97,7 @@ impl Cache {
     }
 
     /// How many answers are kept.
+    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.0.len()
     }

@@ -124,6 +124,7 @@ impl Forwarder {
     }
 
     /// How many queries wait for servers.
+    #[cfg(test)]
     pub fn in_flight(&self) -> usize {
         self.flights.lock().len()
     }

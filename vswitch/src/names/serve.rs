@@ -9,15 +9,27 @@ use std::net::{TcpListener, UdpSocket};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use tokio::task::AbortHandle;
+use tokio::task::JoinHandle;
 
 use super::resolver::Resolver;
 use super::view::View;
 
-/// One container's name service; dropped, it ends with all it does, and the sockets are closed.
+/// One container's name service. Dropped, it ends with all it does, and its sockets are closed
+/// a moment later.
 #[derive(Debug)]
 pub struct Service {
-    tasks: [AbortHandle; 2],
+    tasks: [JoinHandle<()>; 2],
+}
+
+impl Service {
+    /// Ends it, and waits until the sockets are closed.
+    pub async fn close(mut self) {
+        for task in &mut self.tasks {
+            task.abort();
+            // It was aborted: that is how it ends.
+            let _ended = task.await;
+        }
+    }
 }
 
 impl Drop for Service {
@@ -48,7 +60,7 @@ impl Resolver {
         let tcp = tokio::net::TcpListener::from_std(tcp)?;
         let datagrams = tokio::spawn(udp::run(self.clone(), view.clone(), Arc::new(udp)));
         let streams = tokio::spawn(tcp::run(self.clone(), view, tcp));
-        Ok(Service { tasks: [datagrams.abort_handle(), streams.abort_handle()] })
+        Ok(Service { tasks: [datagrams, streams] })
     }
 }
 

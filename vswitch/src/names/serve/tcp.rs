@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::names::resolver::{Resolver, Step, Transport};
 use crate::names::stats::Counter;
@@ -68,14 +68,19 @@ struct Connection {
 impl Connection {
     /// Answers in the order in which answers are there, which RFC 7766, 6.2.1.1, asks for.
     async fn run(mut self) -> io::Result<()> {
+        let idle = self.resolver.config.tcp_idle;
         let mut waiting = JoinSet::new();
         let mut ended = false;
+        // Not put off by parts of a query, or a client could hold a connection with one byte
+        // every now and then.
+        let mut deadline = Instant::now() + idle;
         loop {
             // Written together, as far as they are there together.
             let mut output = Vec::new();
             while waiting.len() < WAITING
                 && let Some(query) = self.take()?
             {
+                deadline = Instant::now() + idle;
                 let mut answer = Vec::new();
                 match self.resolver.answer_local(&self.view.load(), &query, Transport::Tcp, &mut answer) {
                     Step::Answered => frame(&mut output, &answer),
@@ -92,17 +97,18 @@ impl Connection {
                 return Ok(());
             }
             let room = !ended && waiting.len() < WAITING;
-            // While servers are asked, it is not the client that is idle.
-            let idle = if waiting.is_empty() { self.resolver.config.tcp_idle } else { Duration::MAX };
             tokio::select! {
-                read = timeout(idle, self.stream.read_buf(&mut self.input)), if room => match read {
+                read = timeout_at(deadline, self.stream.read_buf(&mut self.input)), if room => match read {
                     Ok(read) => ended = read? == 0,
+                    // While servers are asked, it is not the client that is idle.
+                    Err(_) if !waiting.is_empty() => deadline += idle,
                     Err(_) => {
                         self.resolver.counters.count(Counter::TcpIdle);
                         return Ok(());
                     }
                 },
                 Some(answered) = waiting.join_next() => {
+                    deadline = Instant::now() + idle;
                     let mut output = Vec::new();
                     frame(&mut output, &answered.map_err(io::Error::other)?);
                     self.write(&output).await?;
