@@ -209,6 +209,8 @@ pub fn services<'h>(
     let mut encoder = BinEncoder::new(out);
     encoder.set_max_size(room(query, limit).try_into().unwrap_or(u16::MAX));
     message.emit(&mut encoder)?;
+    // What was begun and did not fit is still there.
+    encoder.trim();
     if let Some(edns) = query.edns {
         push_opt(out, 0, edns.dnssec_ok);
         let additionals = wire::u16_at(out, 10).unwrap_or_default().saturating_add(1);

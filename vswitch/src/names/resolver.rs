@@ -190,6 +190,11 @@ impl Resolver {
         view.servers.iter().take(MAX_SERVERS).map(|&ip| (ip, self.config.port).into()).collect()
     }
 
+    #[cfg(test)]
+    pub(super) fn forwarder(&self) -> &Forwarder {
+        &self.forwarder
+    }
+
     fn answered(&self, counter: Counter) -> Step {
         self.counters.count(counter);
         Step::Answered
