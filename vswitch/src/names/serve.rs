@@ -1,0 +1,69 @@
+//! Answering on sockets that others have bound, such as 127.0.0.11:53 of a container.
+
+mod batch;
+mod tcp;
+mod udp;
+
+use std::io;
+use std::net::{TcpListener, UdpSocket};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::task::JoinHandle;
+
+use super::resolver::Resolver;
+use super::view::View;
+
+/// One container's name service. Dropped, it ends with all it does, and its sockets are closed
+/// a moment later.
+#[derive(Debug)]
+pub struct Service {
+    tasks: [JoinHandle<()>; 2],
+}
+
+impl Service {
+    /// Ends it, and waits until the sockets are closed.
+    pub async fn close(mut self) {
+        for task in &mut self.tasks {
+            task.abort();
+            // It was aborted: that is how it ends.
+            let _ended = task.await;
+        }
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+impl Resolver {
+    /// Answers what comes to these sockets, as `view` says at that moment. Both are bound
+    /// already, the listener listens. Must be called in a tokio runtime.
+    ///
+    /// The sockets keep their network namespace in existence as long as the service lives.
+    ///
+    /// # Errors
+    /// When the runtime does not take a socket.
+    pub fn serve(
+        self: &Arc<Self>,
+        view: Arc<ArcSwap<View>>,
+        udp: UdpSocket,
+        tcp: TcpListener,
+    ) -> io::Result<Service> {
+        udp.set_nonblocking(true)?;
+        tcp.set_nonblocking(true)?;
+        let udp = tokio::net::UdpSocket::from_std(udp)?;
+        let tcp = tokio::net::TcpListener::from_std(tcp)?;
+        let datagrams = tokio::spawn(udp::run(self.clone(), view.clone(), Arc::new(udp)));
+        let streams = tokio::spawn(tcp::run(self.clone(), view, tcp));
+        Ok(Service { tasks: [datagrams, streams] })
+    }
+}
+
+#[cfg(test)]
+#[path = "serve_tests.rs"]
+mod tests;
