@@ -272,6 +272,11 @@ impl Daemon {
         if request.command.is_empty() == request.attach.is_none() {
             return Err(ControlError::Invalid("give either a command or a namespace to attach".into()));
         }
+        if let Some(other) =
+            request.networks.iter().find(|e| !matches!(e.network.as_str(), "bridge" | "default"))
+        {
+            return Err(ControlError::NotFound(format!("network {} not found", other.network)));
+        }
         let mac = request
             .networks
             .first()

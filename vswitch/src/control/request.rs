@@ -129,7 +129,8 @@ mod tests {
 
     #[test]
     fn a_word_nobody_knows_is_refused() {
-        for unknown in [json!({"Nmae": "x"}), json!({"Networks": [{"Network": "my", "Address": "10.0.0.1"}]})] {
+        for unknown in [json!({"Nmae": "x"}), json!({"Networks": [{"Network": "my", "Address": "10.0.0.1"}]})]
+        {
             assert!(serde_json::from_value::<CreateRequest>(unknown).is_err());
         }
     }
