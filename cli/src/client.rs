@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::net::UnixStream;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::error::Failure;
+use crate::error::{Cause, Failure};
 
 /// A client of one daemon. It has no threads of its own.
 pub struct Client {
@@ -103,16 +103,16 @@ impl Client {
             )),
             _ => Failure::new(format!(
                 "no daemon listens on {socket}: `vswitch run` starts one, and so does `vswitch daemon` ({e})"
-            )),
+            ))
+            .because(Cause::NoDaemon),
         }
     }
 
     fn send(&self, method: &str, path: &str, body: Option<Vec<u8>>) -> Result<Response<Incoming>, Failure> {
         self.runtime.block_on(async {
             let stream = UnixStream::connect(&self.socket).await.map_err(|e| self.unreachable(&e))?;
-            let broken = |e: hyper::Error| Failure {
-                no_answer: true,
-                ..Failure::new(format!("the daemon does not answer: {e}"))
+            let broken = |e: hyper::Error| {
+                Failure::new(format!("the daemon does not answer: {e}")).because(Cause::NoAnswer)
             };
             let (mut sender, connection) =
                 hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
@@ -138,12 +138,16 @@ impl Client {
         let message =
             parsed["message"].as_str().map_or_else(|| format!("the daemon says {status}"), str::to_owned);
         let code = parsed["exitCode"].as_i64().and_then(|c| i32::try_from(c).ok()).unwrap_or(1);
-        Err(Failure::new(message).with_code(code))
+        Err(Failure::new(message).with_code(code).because(Cause::Refused(status.as_u16())))
     }
 
     fn collect(&self, body: Incoming) -> Result<Bytes, Failure> {
         let collected = self.runtime.block_on(body.collect());
-        Ok(collected.map_err(|e| Failure::new(format!("the daemon's answer broke off: {e}")))?.to_bytes())
+        Ok(collected
+            .map_err(|e| {
+                Failure::new(format!("the daemon's answer broke off: {e}")).because(Cause::NoAnswer)
+            })?
+            .to_bytes())
     }
 
     fn json(&self, response: Response<Incoming>) -> Result<Value, Failure> {

@@ -8,8 +8,21 @@ pub struct Failure {
     pub message: String,
     /// Exit status.
     pub code: i32,
+    /// Where it comes from.
+    pub cause: Cause,
+}
+
+/// Where a failure comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// This command.
+    Own,
+    /// The daemon refused, with this HTTP status.
+    Refused(u16),
+    /// No daemon listens: nothing was asked.
+    NoDaemon,
     /// The daemon was asked and did not answer: it may have done it all the same.
-    pub no_answer: bool,
+    NoAnswer,
 }
 
 /// What every command returns: its exit status.
@@ -18,18 +31,29 @@ pub type Outcome = Result<i32, Failure>;
 impl Failure {
     /// Status 1: it failed.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), code: 1, no_answer: false }
+        Self { message: message.into(), code: 1, cause: Cause::Own }
     }
 
     /// Status 2: the command line makes no sense.
     pub fn usage(message: impl Into<String>) -> Self {
-        Self { message: message.into(), code: 2, no_answer: false }
+        Self::new(message).with_code(2)
     }
 
     /// The same failure with another status.
     #[must_use]
     pub fn with_code(self, code: i32) -> Self {
         Self { code, ..self }
+    }
+
+    /// The same failure from elsewhere.
+    #[must_use]
+    pub fn because(self, cause: Cause) -> Self {
+        Self { cause, ..self }
+    }
+
+    /// The daemon knows of no such thing.
+    pub fn is_not_found(&self) -> bool {
+        self.cause == Cause::Refused(404)
     }
 }
 

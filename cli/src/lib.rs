@@ -3,9 +3,12 @@
 pub mod args;
 pub mod client;
 pub mod cmds;
+pub mod endpoint;
 pub mod error;
 pub mod format;
 pub mod start;
+pub mod stdout;
+pub mod time;
 
 use std::ffi::OsString;
 
@@ -85,8 +88,12 @@ fn run(args: Args, starter: Option<&Channel>) -> Outcome {
         Command::Rm(a) => cmds::container::rm(&client()?, &a),
         Command::Wait(a) => cmds::container::wait(&client()?, &a),
         Command::Logs(a) => cmds::container::logs(&client()?, &a),
-        Command::Ps(a) => cmds::container::ps(&client()?, &a),
-        Command::Inspect(a) => cmds::container::inspect(&client()?, &a),
+        Command::Ps(a) => cmds::ps::ps(&client()?, &a),
+        Command::Inspect(a) => cmds::inspect::run(&client()?, &a),
+        Command::Rename(a) => cmds::container::rename(&client()?, &a),
+        Command::Port(a) => cmds::port::run(&client()?, &a),
+        Command::Events(a) => cmds::events::run(&client()?, &a),
+        Command::Network(a) => cmds::network::run(&client()?, a),
         Command::Bridge(a) => cmds::bridge::run(&client()?, a),
         Command::Capture(a) => cmds::capture::run(&client()?, &a),
         Command::Stats(a) => cmds::stats::run(&client()?, &a),

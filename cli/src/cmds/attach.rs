@@ -2,14 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use vswitch::control::daemon::CreateRequest;
-use vswitch::sandbox::spec::{Sandbox, ShimSpec, Target};
+use vswitch::control::request::{CreateReply, CreateRequest};
+use vswitch::sandbox::spec::{ShimSpec, Target};
 
-use super::run::{check_network, create, labels, launch};
+use super::run::{create, launch, request};
 use crate::args::{Attach, Detach};
 use crate::client::{Client, quote};
 use crate::error::{Failure, Outcome};
-use crate::start;
 
 /// A path as it is, a bare name as `ip netns` keeps it.
 fn netns_path(path: &Path) -> Result<PathBuf, Failure> {
@@ -40,31 +39,17 @@ pub fn attach(client: &Client, args: Attach) -> Outcome {
         (None, Some(path)) => Target::Netns(netns_path(&path)?),
         (None, None) => return Err(Failure::usage("give --pid or --netns")),
     };
-    check_network(&args.network)?;
-    start::ensure(client.socket())?;
-    let reply = create(
-        client,
-        &CreateRequest {
-            name: Some(args.name),
-            command: Vec::new(),
-            attach: Some(target.clone()),
-            detached: true,
-            auto_remove: true,
-            hostname: None,
-            mac_address: args.network.mac_address,
-            queues: args.network.queues.map(usize::from),
-            labels: labels(&args.network.label),
-        },
-    )?;
-    let spec = ShimSpec {
-        id: reply.id.clone(),
-        dir: reply.dir,
-        sandbox: Sandbox::Attach(target),
-        ports: reply.ports,
+    let request = CreateRequest {
+        name: Some(args.name),
+        attach: Some(target),
         detached: true,
+        auto_remove: true,
+        ..request(args.network, None)?
     };
+    let CreateReply { id, dir, sandbox, ports, .. } = create(client, &request)?;
+    let spec = ShimSpec { id, dir, sandbox, ports, detached: true };
     launch(client, &spec).map_err(|f| f.with_code(1))?;
-    println!("{}", reply.id);
+    println!("{}", spec.id);
     Ok(0)
 }
 

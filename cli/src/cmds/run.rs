@@ -1,45 +1,57 @@
 //! `run`.
 
-use std::collections::BTreeMap;
 use std::process::Child;
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
-use vswitch::control::daemon::{CreateReply, CreateRequest};
+use vswitch::control::request::{CreateReply, CreateRequest};
 use vswitch::sandbox::shim;
-use vswitch::sandbox::spec::{InitSpec, Sandbox, ShimSpec};
+use vswitch::sandbox::spec::ShimSpec;
 
 use crate::args::{NetworkFlags, Run};
 use crate::client::Client;
-use crate::error::{Failure, Outcome};
-use crate::start;
+use crate::error::{Cause, Failure, Outcome};
+use crate::format::escape;
+use crate::{endpoint, start};
 
 /// docker run's status for a failure that is not the command's.
 const OWN_FAILURE: i32 = 125;
 
-/// Turns `KEY=VALUE` words into labels.
-pub(super) fn labels(words: &[String]) -> BTreeMap<String, String> {
-    words
-        .iter()
-        .map(|word| word.split_once('=').unwrap_or((word, "")))
-        .map(|(k, v)| (k.to_owned(), v.to_owned()))
-        .collect()
-}
-
-/// The networks there are so far.
-pub(super) fn check_network(flags: &NetworkFlags) -> Result<(), Failure> {
-    match flags.network.iter().find(|n| !matches!(n.as_str(), "bridge" | "default")) {
-        Some(other) => Err(Failure::new(format!("network {other} not found"))),
-        None => Ok(()),
-    }
-}
-
-/// Reserves what a container needs.
+/// Reserves what a container needs, starting a daemon where none listens.
 pub(super) fn create(client: &Client, request: &CreateRequest) -> Result<CreateReply, Failure> {
-    let reply = client.post("/vswitch/containers", request)?;
-    serde_json::from_value(reply)
-        .map_err(|e| Failure::new(format!("the daemon's answer makes no sense: {e}")))
+    start::ensure(client.socket())?;
+    let reply = match client.post("/vswitch/containers", request) {
+        // It was about to end for want of containers. What it may have reserved is gone with it.
+        Err(Failure { cause: Cause::NoDaemon | Cause::NoAnswer, .. }) => {
+            start::ensure(client.socket())?;
+            client.post("/vswitch/containers", request)?
+        }
+        other => other?,
+    };
+    let reply: CreateReply = serde_json::from_value(reply)
+        .map_err(|e| Failure::new(format!("the daemon's answer makes no sense: {e}")))?;
+    for warning in &reply.warnings {
+        eprintln!("WARNING: {}", escape(warning));
+    }
+    Ok(reply)
+}
+
+/// The part of a request that `run` and `attach` have in common.
+pub(super) fn request(flags: NetworkFlags, hostname: Option<&str>) -> Result<CreateRequest, Failure> {
+    Ok(CreateRequest {
+        networks: endpoint::requests(&flags, hostname)?,
+        queues: flags.queues.map(usize::from),
+        labels: flags.label.into_iter().collect(),
+        publish: flags.publish,
+        publish_all: flags.publish_all,
+        expose: flags.expose,
+        dns: flags.dns,
+        dns_search: flags.dns_search,
+        dns_options: flags.dns_option,
+        extra_hosts: flags.add_host,
+        ..CreateRequest::default()
+    })
 }
 
 /// Starts a reserved container's shim and has the daemon take it over; gives the reservation back
@@ -55,12 +67,13 @@ pub(super) fn launch(client: &Client, spec: &ShimSpec) -> Result<Child, Failure>
     if let Err(failure) = client.post(&format!("/vswitch/containers/{}/start", spec.id), &()) {
         // The shim ends with its starter while the command has not begun.
         drop(channel);
-        if failure.no_answer && !spec.detached {
+        let no_answer = failure.cause == Cause::NoAnswer;
+        if no_answer && !spec.detached {
             // The daemon died. If the command has begun it goes on, for the next daemon to find.
             eprintln!("vswitch: {failure}");
             return Ok(child);
         }
-        if failure.no_answer {
+        if no_answer {
             return Err(failure);
         }
         let _ = child.wait();
@@ -76,39 +89,28 @@ pub(super) fn launch(client: &Client, spec: &ShimSpec) -> Result<Child, Failure>
 /// With docker run's statuses.
 pub fn run(client: &Client, args: Run) -> Outcome {
     let own = |f: Failure| if f.code == 1 { f.with_code(OWN_FAILURE) } else { f };
-    check_network(&args.network).map_err(own)?;
-    start::ensure(client.socket()).map_err(own)?;
-    let detach = args.detach;
-    let reply = create(
-        client,
-        &CreateRequest {
-            name: args.name,
-            command: args.command.clone(),
-            attach: None,
-            detached: detach,
-            auto_remove: args.rm || !detach,
-            hostname: args.hostname,
-            mac_address: args.network.mac_address,
-            queues: args.network.queues.map(usize::from),
-            labels: labels(&args.network.label),
-        },
-    )
-    .map_err(own)?;
-    let signals = if detach { None } else { Some(hold_signals()?) };
-    let spec = ShimSpec {
-        id: reply.id.clone(),
-        dir: reply.dir,
-        sandbox: Sandbox::Run(InitSpec { argv: args.command, hostname: reply.hostname, log: reply.log }),
-        ports: reply.ports,
-        detached: detach,
+    let detached = args.detach;
+    let request = CreateRequest {
+        name: args.name,
+        command: args.command,
+        detached,
+        auto_remove: args.rm || !detached,
+        env: args.env,
+        domainname: args.domainname,
+        ..request(args.network, args.hostname.as_deref()).map_err(own)?
     };
+    let request = CreateRequest { hostname: args.hostname, ..request };
+    let reply = create(client, &request).map_err(own)?;
+    let signals = if detached { None } else { Some(hold_signals().map_err(own)?) };
+    let CreateReply { id, dir, sandbox, ports, .. } = reply;
+    let spec = ShimSpec { id: id.clone(), dir, sandbox, ports, detached };
     let mut child = launch(client, &spec).map_err(own)?;
     let Some(signals) = signals else {
-        println!("{}", reply.id);
+        println!("{id}");
         return Ok(0);
     };
     loop {
-        if let Some(status) = child.try_wait()? {
+        if let Some(status) = child.try_wait().map_err(|e| own(e.into()))? {
             return Ok(status.code().unwrap_or(137));
         }
         if let Ok(Some(info)) = signals.read_signal()

@@ -1,0 +1,143 @@
+//! The command line, word for word.
+
+mod bridge;
+mod container;
+mod network;
+mod word;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+pub use bridge::*;
+pub use container::*;
+pub use network::*;
+pub use word::*;
+
+/// A container network in one unprivileged process.
+#[derive(Debug, Parser)]
+#[command(name = "vswitch", version, propagate_version = true, max_term_width = 100)]
+pub struct Args {
+    /// The daemon's socket [default: $XDG_RUNTIME_DIR/vswitch.sock, as root /run/vswitch.sock]
+    #[arg(short = 'H', long, global = true, env = "VSWITCH_HOST", value_name = "unix://PATH")]
+    pub host: Option<String>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the switch itself
+    Daemon(Daemon),
+    /// Run a command in namespaces of its own, on a network
+    Run(Run),
+    /// Put an existing network namespace on a network
+    Attach(Attach),
+    /// Take an attached namespace off its network
+    Detach(Detach),
+    /// Run a command in a running container
+    Exec(Exec),
+    /// End containers
+    Stop(Stop),
+    /// Send containers a signal
+    Kill(Kill),
+    /// Remove containers
+    Rm(Rm),
+    /// Wait until containers end, then print their exit status
+    Wait(Names),
+    /// Print what a detached container wrote
+    Logs(Logs),
+    /// List containers
+    Ps(Ps),
+    /// Show all that is known of containers and networks
+    Inspect(Inspect),
+    /// Give a container another name
+    Rename(Rename),
+    /// List a container's published ports
+    Port(Port),
+    /// Watch what happens to containers and networks
+    Events(Events),
+    /// Make networks, look at them, and put containers on them
+    Network(Network),
+    /// Look at a network's switching, as brctl does
+    Bridge(Bridge),
+    /// Watch frames go by
+    Capture(Capture),
+    /// Show what ports have counted
+    Stats(Stats),
+    /// Show the daemon's state
+    Info(Format),
+    /// Show the versions of command and daemon
+    Version(Format),
+    /// Print a completion script for a shell
+    Completion(Completion),
+    /// Start a switch, three containers and some traffic, and show what happened
+    Demo,
+}
+
+/// `daemon`.
+#[derive(Debug, clap::Args)]
+pub struct Daemon {
+    /// Where it keeps its data [default: ~/.local/share/vswitch, as root /var/lib/vswitch]
+    #[arg(long, env = "VSWITCH_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Threads that carry frames [default: one a processor, at most 4]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub workers: Option<u16>,
+    /// Microseconds a worker polls before it sleeps: less delay, more processor time
+    #[arg(long, value_name = "USEC", default_value_t = 0)]
+    pub busy_poll: u32,
+    /// End after this many seconds without containers
+    #[arg(long, value_name = "SECONDS")]
+    pub idle_exit: Option<u64>,
+    /// Leave containers running at an orderly end, for the next daemon
+    #[arg(long)]
+    pub live_restore: bool,
+}
+
+/// `--format`.
+#[derive(Debug, clap::Args)]
+pub struct Format {
+    /// `json`, or a Go template
+    #[arg(short, long, value_name = "FORMAT")]
+    pub format: Option<String>,
+}
+
+/// `capture`.
+#[derive(Debug, clap::Args)]
+pub struct Capture {
+    /// Container, port or network to watch
+    #[arg(short, long, value_name = "NAME|NET|any", default_value = "any")]
+    pub interface: String,
+    /// Write pcapng to this file, or `-`
+    #[arg(short, long, value_name = "FILE")]
+    pub write: Option<PathBuf>,
+    /// End after this many packets
+    #[arg(short, long)]
+    pub count: Option<u64>,
+    /// Bytes of each frame to keep; 0 keeps all
+    #[arg(short, long, default_value_t = 0)]
+    pub snaplen: u32,
+    /// What to watch, in pcap-filter syntax
+    #[arg(trailing_var_arg = true)]
+    pub filter: Vec<String>,
+}
+
+/// `stats`.
+#[derive(Debug, clap::Args)]
+pub struct Stats {
+    /// Container or port [default: all]
+    pub name: Option<String>,
+    /// How.
+    #[command(flatten)]
+    pub format: Format,
+}
+
+/// `completion`.
+#[derive(Debug, clap::Args)]
+pub struct Completion {
+    /// The shell
+    pub shell: clap_complete::Shell,
+}
