@@ -141,7 +141,9 @@ fn wish(first: &mut EndpointRequest, flags: &NetworkFlags) -> Result<(), Failure
     }
     first.ip = first.ip.or(flags.ip);
     first.ip6 = first.ip6.or(flags.ip6);
-    first.mac_address = first.mac_address.take().or_else(|| flags.mac_address.clone());
+    if let Some(word) = &flags.mac_address {
+        first.mac_address = Some(mac(word).map_err(Failure::new)?);
+    }
     first.links.clone_from(&flags.link);
     Ok(())
 }
