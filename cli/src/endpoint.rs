@@ -46,7 +46,7 @@ pub fn parse(word: &str) -> Result<EndpointRequest, String> {
             "alias" => endpoint.aliases.push(value.to_owned()),
             "ip" => endpoint.ip = Some(value.parse().map_err(|_| format!("invalid IPv4 address: {value}"))?),
             "ip6" => {
-                endpoint.ip6 = Some(value.parse().map_err(|_| format!("invalid IPv6 address: {value}"))?)
+                endpoint.ip6 = Some(value.parse().map_err(|_| format!("invalid IPv6 address: {value}"))?);
             }
             "mac" | "mac-address" => endpoint.mac_address = Some(mac(value)?),
             "driver-opt" => {
@@ -141,7 +141,9 @@ fn wish(first: &mut EndpointRequest, flags: &NetworkFlags) -> Result<(), Failure
     }
     first.ip = first.ip.or(flags.ip);
     first.ip6 = first.ip6.or(flags.ip6);
-    first.mac_address = first.mac_address.take().or_else(|| flags.mac_address.clone());
+    if let Some(word) = &flags.mac_address {
+        first.mac_address = Some(mac(word).map_err(Failure::new)?);
+    }
     first.links.clone_from(&flags.link);
     Ok(())
 }

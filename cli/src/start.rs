@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use nix::fcntl::{Flock, FlockArg};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::{Deserialize, Serialize};
 use vswitch::control::paths;
 use vswitch::sandbox::channel::{Channel, spawn_self};
@@ -16,6 +18,9 @@ use crate::error::Failure;
 
 /// Seconds after which a daemon that was started this way ends without containers.
 const IDLE_EXIT: &str = "60";
+
+/// Seconds that a daemon without containers takes to end, at most.
+const ENDING: i64 = 3;
 
 /// What a daemon tells whoever started it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -55,7 +60,24 @@ pub fn ensure(socket: &Path) -> Result<(), Failure> {
     if listens(socket)? {
         return Ok(());
     }
+    outlast(&data_dir);
     start(socket, &data_dir)
+}
+
+/// Waits for a daemon that no longer listens and has not quite ended: it holds the data directory to its last moment.
+/// One that listens elsewhere does not end, so not for long.
+fn outlast(data_dir: &Path) {
+    let path = data_dir.join("lock");
+    let Ok(file) = File::open(&path) else { return };
+    if Flock::lock(file, FlockArg::LockSharedNonblock).is_ok() {
+        return;
+    }
+    let text = std::fs::read_to_string(&path).unwrap_or_default();
+    let pid = text.trim().parse().ok().and_then(Pid::from_raw);
+    let Some(Ok(daemon)) = pid.map(|pid| pidfd_open(pid, PidfdFlags::empty())) else { return };
+    let end = Timespec { tv_sec: ENDING, tv_nsec: 0 };
+    // What does not work out the start will say.
+    let _ = poll(&mut [PollFd::new(&daemon, PollFlags::IN)], Some(&end));
 }
 
 fn start(socket: &Path, data_dir: &Path) -> Result<(), Failure> {

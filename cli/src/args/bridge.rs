@@ -17,6 +17,9 @@ pub struct Bridge {
 pub enum BridgeCommand {
     /// List bridges and their ports
     Show {
+        /// The networks [default: all]
+        #[arg(value_name = "NETWORK")]
+        networks: Vec<String>,
         /// How.
         #[command(flatten)]
         format: Format,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use vswitch::control::request::EndpointRequest;
 
-use super::{Filter, filter, label, link, mac, server, variable};
+use super::{Filter, filter, label, link, server, variable};
 use crate::endpoint;
 
 /// What `run` and `attach` have in common.
@@ -22,7 +22,7 @@ pub struct NetworkFlags {
     #[arg(long, value_name = "ADDRESS")]
     pub ip6: Option<Ipv6Addr>,
     /// MAC address on the first network
-    #[arg(long, value_name = "MAC", value_parser = mac)]
+    #[arg(long, value_name = "MAC")]
     pub mac_address: Option<String>,
     /// Another name on the first network
     #[arg(long, alias = "net-alias", value_name = "NAME")]
@@ -177,6 +177,7 @@ pub struct Logs {
 
 /// `ps`.
 #[derive(Debug, clap::Args)]
+#[allow(clippy::struct_excessive_bools)] // a flag each
 pub struct Ps {
     /// Ended ones too
     #[arg(short, long)]

@@ -35,6 +35,7 @@ pub enum NetworkCommand {
 
 /// `network create`.
 #[derive(Debug, clap::Args)]
+#[allow(clippy::struct_excessive_bools)] // a flag each
 pub struct NetworkCreate {
     /// Driver of the network
     #[arg(short, long, value_name = "DRIVER", default_value = "bridge")]
@@ -165,7 +166,7 @@ pub struct NetworkConnect {
     /// Another name of the container there
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub alias: Vec<String>,
-    /// Container that this one finds there by a name of its own, NAME[:ALIAS]
+    /// Container that this one finds there by a name of its own
     #[arg(long, value_name = "NAME[:ALIAS]", value_parser = link)]
     pub link: Vec<String>,
     /// Option for the network's driver, KEY=VALUE

@@ -1,11 +1,15 @@
 //! `bridge`: what brctl shows of a bridge.
 
+use std::borrow::Cow;
+use std::fmt::Write;
+
 use serde_json::{Value, json};
 
 use crate::args::{Bridge, BridgeCommand, Format};
 use crate::client::{Client, quote};
-use crate::error::Outcome;
-use crate::format::{Column, Listing, Output};
+use crate::error::{Failure, Outcome};
+use crate::format::{self, Column, Listing, Output};
+use crate::stdout;
 
 /// Runs `bridge ...`.
 ///
@@ -13,7 +17,7 @@ use crate::format::{Column, Listing, Output};
 /// The daemon's own sentence.
 pub fn run(client: &Client, args: Bridge) -> Outcome {
     match args.command {
-        BridgeCommand::Show { format } => return show(client, &format),
+        BridgeCommand::Show { networks, format } => return show(client, &networks, &format),
         BridgeCommand::Fdb { network, format } => return fdb(client, network.as_deref(), &format),
         BridgeCommand::Flush { network } => {
             client.post(&format!("/vswitch/bridges/{}/flush", quote(&network)), &())?;
@@ -42,74 +46,186 @@ pub fn run(client: &Client, args: Bridge) -> Outcome {
     Ok(0)
 }
 
-fn set(client: &Client, port: &str, settings: &Value) -> Result<(), crate::error::Failure> {
+fn set(client: &Client, port: &str, settings: &Value) -> Result<(), Failure> {
     client.post(&format!("/vswitch/ports/{}", quote(port)), settings).map(drop)
 }
 
-fn show(client: &Client, format: &Format) -> Outcome {
-    let bridges = client.get("/vswitch/bridges")?;
-    let bridges = bridges.as_array().map(Vec::as_slice).unwrap_or_default();
-    if format.format.is_some() {
+/// A text, harmless for a terminal.
+fn text<'a>(value: &'a Value, key: &str) -> Cow<'a, str> {
+    format::escape(value[key].as_str().unwrap_or_default())
+}
+
+fn is_named(bridge: &Value, name: &str) -> bool {
+    let id = bridge["NetworkID"].as_str().unwrap_or_default();
+    bridge["Name"] == name || bridge["Network"] == name || (!name.is_empty() && id.starts_with(name))
+}
+
+fn show(client: &Client, networks: &[String], format: &Format) -> Outcome {
+    let output = Output::new(format.format.as_deref(), false)?;
+    let mut bridges = list(client)?;
+    let mut status = 0;
+    for name in networks.iter().filter(|name| !bridges.iter().any(|bridge| is_named(bridge, name))) {
+        eprintln!("vswitch: bridge {name} does not exist!");
+        status = 1;
+    }
+    bridges.retain(|bridge| networks.is_empty() || networks.iter().any(|name| is_named(bridge, name)));
+    let text = if matches!(output, Output::Table) {
+        table(&bridges)
+    } else {
         let listing = Listing { id: "Name", columns: &[Column::new("Name", "NAME")], more: &[] };
-        print!("{}", Output::new(format.format.as_deref(), false)?.print(bridges, &listing)?);
-        return Ok(0);
-    }
-    // brctl's own columns and tabs.
-    println!("bridge name\tbridge id\t\tSTP enabled\tinterfaces");
+        output.print(&bridges, &listing)?
+    };
+    stdout::put(&text)?;
+    Ok(status)
+}
+
+/// All bridges, in the order of their names.
+fn list(client: &Client) -> Result<Vec<Value>, Failure> {
+    let Value::Array(mut bridges) = client.get("/vswitch/bridges")? else { return Ok(Vec::new()) };
+    bridges.sort_by_cached_key(|bridge| bridge["Name"].as_str().unwrap_or_default().to_owned());
+    Ok(bridges)
+}
+
+/// As `brctl show`.
+fn table(bridges: &[Value]) -> String {
+    let mut out = "bridge name\tbridge id\t\tSTP enabled\tinterfaces\n".to_owned();
     for bridge in bridges {
-        let text = |key: &str| crate::format::escape(bridge[key].as_str().unwrap_or_default()).into_owned();
-        let ports: Vec<String> = bridge["Ports"]
-            .as_array()
-            .map(|all| {
-                all.iter()
-                    .filter_map(|p| p["Name"].as_str())
-                    .map(|name| crate::format::escape(name).into_owned())
-                    .collect()
-            })
-            .unwrap_or_default();
-        let first = ports.first().map(String::as_str).unwrap_or_default();
-        println!("{}\t\t{}\tno\t\t{first}", text("Name"), text("BridgeID"));
-        for port in ports.iter().skip(1) {
-            println!("\t\t\t\t\t\t\t{port}");
-        }
+        let ports = bridge["Ports"].as_array().into_iter().flatten();
+        let mut ports: Vec<Cow<'_, str>> = ports.map(|port| text(port, "Name")).collect();
+        ports.sort_unstable();
+        let stp = if bridge["Stp"] == Value::Bool(true) { "yes" } else { "no" };
+        let (name, id) = (text(bridge, "Name"), text(bridge, "BridgeID"));
+        let ports = ports.join("\n\t\t\t\t\t\t\t");
+        let _ = writeln!(out, "{name}\t\t{id}\t{stp}\t\t{ports}");
     }
-    Ok(0)
+    out
 }
 
 fn fdb(client: &Client, network: Option<&str>, format: &Format) -> Outcome {
+    let output = Output::new(format.format.as_deref(), false)?;
     let names: Vec<String> = match network {
         Some(name) => vec![name.to_owned()],
-        None => client
-            .get("/vswitch/bridges")?
-            .as_array()
-            .map(|all| all.iter().filter_map(|b| b["Network"].as_str()).map(str::to_owned).collect())
-            .unwrap_or_default(),
+        None => list(client)?.iter().filter_map(|b| b["Network"].as_str()).map(str::to_owned).collect(),
     };
     let mut entries = Vec::new();
-    for name in names {
-        if let Value::Array(part) = client.get(&format!("/vswitch/bridges/{}/fdb", quote(&name)))? {
-            entries.extend(part);
+    for name in &names {
+        match client.get(&format!("/vswitch/bridges/{}/fdb", quote(name))) {
+            Ok(Value::Array(mut part)) => {
+                part.sort_by_cached_key(|e| {
+                    (e["Mac"].as_str().unwrap_or_default().to_owned(), e["Vlan"].as_u64())
+                });
+                entries.extend(part);
+            }
+            Ok(_) => {}
+            // Removed since the networks were listed.
+            Err(failure) if network.is_none() && failure.is_not_found() => {}
+            Err(failure) => return Err(failure),
         }
     }
-    if format.format.is_some() {
+    let text = if matches!(output, Output::Table) {
+        stations(&entries, names.len() > 1)
+    } else {
         let listing = Listing { id: "Mac", columns: &[Column::new("Mac", "MAC ADDR")], more: &[] };
-        print!("{}", Output::new(format.format.as_deref(), false)?.print(&entries, &listing)?);
-        return Ok(0);
+        output.print(&entries, &listing)?
+    };
+    stdout::put(&text)?;
+    Ok(0)
+}
+
+/// As `brctl showmacs`, which is of one bridge and knows no VLANs: what it has no place for stands at the end.
+fn stations(entries: &[Value], several: bool) -> String {
+    let mut out = "port no\tmac addr\t\tis local?\tageing timer".to_owned();
+    out.push_str(if several { "\tnetwork\n" } else { "\n" });
+    for entry in entries {
+        let local = if entry["Local"] == Value::Bool(true) { "yes" } else { "no" };
+        // Cut off, not rounded.
+        #[allow(clippy::cast_sign_loss)] // a float becomes 0 where it is negative
+        let hundredths = entry["Age"].as_f64().map_or(0, |age| (age * 100.0 + 1e-6) as u64);
+        let _ = write!(
+            out,
+            "{:3}\t{}\t{local}\t\t{:4}.{:02}",
+            entry["Port"].as_u64().unwrap_or(0),
+            text(entry, "Mac"),
+            hundredths / 100,
+            hundredths % 100,
+        );
+        if several {
+            let _ = write!(out, "\t{}", text(entry, "Network"));
+        }
+        if let Some(vlan) = entry["Vlan"].as_u64().filter(|vlan| *vlan != 0) {
+            let _ = write!(out, "\tvlan {vlan}");
+        }
+        out.push('\n');
     }
-    // As `brctl showmacs`; the name of the port and the VLAN behind it are what it lacks.
-    println!("port no\tmac addr\t\tis local?\tageing timer");
-    for e in &entries {
-        let vlan = match e["Vlan"].as_u64() {
-            Some(0) | None => String::new(),
-            Some(id) => format!("\tvlan {id}"),
-        };
-        let age = e["Age"].as_f64().unwrap_or(0.0);
-        let local = if e["Static"] == Value::Bool(true) { "yes" } else { "no" };
-        println!(
-            "{:3}\t{}\t{local}\t\t{age:7.2}{vlan}",
-            e["Port"].as_u64().unwrap_or(0),
-            e["Mac"].as_str().unwrap_or_default(),
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(port: u16, mac: &str, age: f64) -> Value {
+        json!({"Network": "bridge", "Port": port, "Mac": mac, "Vlan": 0, "Static": false, "Age": age})
+    }
+
+    #[test]
+    fn bridges_are_shown_as_brctl_shows_them() {
+        let bridges = [
+            json!({"Name": "br-0123456789ab", "BridgeID": "8000.000000000000", "Stp": true, "Ports": []}),
+            json!({
+                "Name": "docker0", "BridgeID": "8000.020000000001", "Stp": false,
+                "Ports": [{"Name": "v3:eth0"}, {"Name": "v1:eth0"}, {"Name": "v2:eth1"}],
+            }),
+        ];
+        assert_eq!(
+            table(&bridges),
+            "bridge name\tbridge id\t\tSTP enabled\tinterfaces\n\
+             br-0123456789ab\t\t8000.000000000000\tyes\t\t\n\
+             docker0\t\t8000.020000000001\tno\t\tv1:eth0\n\
+             \t\t\t\t\t\t\tv2:eth1\n\
+             \t\t\t\t\t\t\tv3:eth0\n"
         );
     }
-    Ok(0)
+
+    #[test]
+    fn stations_are_shown_as_brctl_shows_macs() {
+        let mut gateway = entry(3, "02:00:00:00:00:01", 0.0);
+        gateway["Local"] = json!(true);
+        let mut pinned = entry(2, "02:00:00:00:00:05", 0.0);
+        pinned["Static"] = json!(true);
+        let entries =
+            [gateway, pinned, entry(12, "02:00:00:00:00:0f", 1.999), entry(1, "02:00:00:00:00:10", 300.0)];
+        assert_eq!(
+            stations(&entries, false),
+            "port no\tmac addr\t\tis local?\tageing timer\n  \
+             3\t02:00:00:00:00:01\tyes\t\t   0.00\n  \
+             2\t02:00:00:00:00:05\tno\t\t   0.00\n \
+             12\t02:00:00:00:00:0f\tno\t\t   1.99\n  \
+             1\t02:00:00:00:00:10\tno\t\t 300.00\n"
+        );
+    }
+
+    #[test]
+    fn several_networks_are_told_apart() {
+        let mut tagged = entry(1, "02:00:00:00:00:01", 0.0);
+        tagged["Vlan"] = json!(7);
+        assert_eq!(
+            stations(&[tagged], true).lines().collect::<Vec<_>>(),
+            [
+                "port no\tmac addr\t\tis local?\tageing timer\tnetwork",
+                "  1\t02:00:00:00:00:01\tno\t\t   0.00\tbridge\tvlan 7",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_bridge_is_found_by_any_of_its_names() {
+        let bridge = json!({"Name": "docker0", "Network": "bridge", "NetworkID": "b94d7c0f3a1d"});
+        for name in ["docker0", "bridge", "b94d", "b94d7c0f3a1d"] {
+            assert!(is_named(&bridge, name), "{name}");
+        }
+        for name in ["", "docker", "94d7", "b94d7c0f3a1d0"] {
+            assert!(!is_named(&bridge, name), "{name}");
+        }
+    }
 }

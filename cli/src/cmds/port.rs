@@ -24,7 +24,8 @@ pub fn run(client: &Client, args: &Port) -> Outcome {
             hosts
         }
     };
-    let text: String = lines.iter().map(|line| format!("{}\n", escape(line))).collect();
-    stdout::put(&text)?;
+    for line in lines {
+        stdout::put(&format!("{}\n", escape(&line)))?;
+    }
     Ok(0)
 }

@@ -1,5 +1,6 @@
 //! `ps`.
 
+use std::fmt::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
@@ -90,7 +91,7 @@ fn path(args: &Ps) -> String {
     let last = last(args);
     let mut path = format!("/containers/json?all={}", u8::from(args.all || last.is_some()));
     if let Some(last) = last {
-        path.push_str(&format!("&limit={last}"));
+        let _ = write!(path, "&limit={last}");
     }
     if let Some(filters) = filters(&args.filter) {
         path.push_str("&filters=");

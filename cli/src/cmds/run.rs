@@ -110,7 +110,7 @@ pub fn run(client: &Client, args: Run) -> Outcome {
         return Ok(0);
     };
     loop {
-        if let Some(status) = child.try_wait()? {
+        if let Some(status) = child.try_wait().map_err(|e| own(e.into()))? {
             return Ok(status.code().unwrap_or(137));
         }
         if let Ok(Some(info)) = signals.read_signal()

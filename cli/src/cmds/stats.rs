@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 
 use crate::args::Stats;
 use crate::client::{Client, quote};
-use crate::error::Outcome;
-use crate::format::{Column, Listing, Output, units};
+use crate::error::{Failure, Outcome};
+use crate::format::{Column, Listing, Output, escape, units};
+use crate::stdout;
 
 const STATS: Listing<'_> = Listing {
     id: "Name",
@@ -53,48 +54,66 @@ fn row(port: &Value) -> Value {
     row
 }
 
+/// Whether a port is the one named, or of the container named.
+fn is_of(port: &Value, name: &str) -> bool {
+    port["Name"] == name || port["Container"] == name
+}
+
+/// The ports of all networks, or those that are meant by `name`.
+fn ports(client: &Client, bridges: &[Value], name: Option<&str>) -> Result<Vec<Value>, Failure> {
+    let all: Vec<Value> = bridges
+        .iter()
+        .flat_map(|bridge| {
+            bridge["Ports"].as_array().into_iter().flatten().map(|port| {
+                let mut port = port.clone();
+                port["Network"] = bridge["Network"].clone();
+                port
+            })
+        })
+        .collect();
+    let Some(name) = name else { return Ok(all) };
+    let of = |name: &str| all.iter().filter(|port| is_of(port, name)).cloned().collect::<Vec<_>>();
+    let mut found = of(name);
+    if found.is_empty()
+        // Perhaps an id, or the beginning of one.
+        && let Ok(container) = client.get(&format!("/containers/{}/json", quote(name)))
+    {
+        found = of(container["Name"].as_str().unwrap_or_default().trim_start_matches('/'));
+    }
+    if found.is_empty() {
+        found.push(client.get(&format!("/vswitch/ports/{}", quote(name)))?);
+    }
+    Ok(found)
+}
+
+/// The state of a network's forwarding table, in a line.
+fn table(bridge: &Value) -> String {
+    let f = &bridge["Fdb"];
+    format!(
+        "\nnetwork {}: {} of {} stations known, {} refused (fdb_full), {} moved, {} evicted; ageing {} s\n",
+        escape(bridge["Network"].as_str().unwrap_or_default()),
+        f["Entries"],
+        f["Limit"],
+        f["Full"],
+        f["Moves"],
+        f["Evicted"],
+        bridge["Ageing"]
+    )
+}
+
 /// Prints counters.
 ///
 /// # Errors
 /// The daemon's own sentence.
 pub fn run(client: &Client, args: &Stats) -> Outcome {
     let output = Output::new(args.format.format.as_deref(), false)?;
-    let mut tables = String::new();
-    let ports: Vec<Value> = if let Some(name) = &args.name {
-        vec![row(&client.get(&format!("/vswitch/ports/{}", quote(name)))?)]
-    } else {
-        let bridges = client.get("/vswitch/bridges")?;
-        let bridges = bridges.as_array().cloned().unwrap_or_default();
-        for b in &bridges {
-            use std::fmt::Write;
-            let f = &b["Fdb"];
-            let _ = writeln!(
-                tables,
-                "\nnetwork {}: {} of {} stations known, {} refused (fdb_full), {} moved, {} evicted; ageing {} s",
-                b["Network"].as_str().unwrap_or_default(),
-                f["Entries"],
-                f["Limit"],
-                f["Full"],
-                f["Moves"],
-                f["Evicted"],
-                b["Ageing"]
-            );
-        }
-        bridges
-            .iter()
-            .flat_map(|b| {
-                let ports = b["Ports"].as_array().cloned().unwrap_or_default();
-                ports.into_iter().map(|p| {
-                    let mut row = row(&p);
-                    row["Network"] = b["Network"].clone();
-                    row
-                })
-            })
-            .collect()
-    };
-    print!("{}", output.print(&ports, &STATS)?);
-    if matches!(output, Output::Table) {
-        print!("{tables}");
+    let bridges = client.get("/vswitch/bridges")?;
+    let bridges = bridges.as_array().map(Vec::as_slice).unwrap_or_default();
+    let ports: Vec<Value> = ports(client, bridges, args.name.as_deref())?.iter().map(row).collect();
+    let mut text = output.print(&ports, &STATS)?;
+    if matches!(output, Output::Table) && args.name.is_none() {
+        text.extend(bridges.iter().map(table));
     }
+    stdout::put(&text)?;
     Ok(0)
 }

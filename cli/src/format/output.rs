@@ -277,14 +277,14 @@ mod tests {
     }
 
     #[test]
-    fn inspecting() {
+    fn inspecting_keeps_the_order_of_the_answer() {
         let items = [json!({"Name": "a", "Labels": {}})];
         assert_eq!(
             inspect(&items, None).as_deref(),
-            Ok("[\n    {\n        \"Labels\": {},\n        \"Name\": \"a\"\n    }\n]\n")
+            Ok("[\n    {\n        \"Name\": \"a\",\n        \"Labels\": {}\n    }\n]\n")
         );
         assert_eq!(inspect(&[], None).as_deref(), Ok("[]\n"));
-        assert_eq!(inspect(&items, Some("json")).as_deref(), Ok("[{\"Labels\":{},\"Name\":\"a\"}]\n"));
+        assert_eq!(inspect(&items, Some("json")).as_deref(), Ok("[{\"Name\":\"a\",\"Labels\":{}}]\n"));
         assert_eq!(inspect(&items, Some(r"{{.Name}}\n")).as_deref(), Ok("a\\n\n"));
     }
 }

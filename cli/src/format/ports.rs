@@ -34,7 +34,7 @@ impl Range {
         };
         let protocol = &self.protocol;
         match &self.ip {
-            Some(ip) => format!("{ip}:{ports}->{ports}/{protocol}"),
+            Some(ip) => format!("{}->{ports}/{protocol}", on_host(ip, &ports)),
             None => format!("{ports}/{protocol}"),
         }
     }
@@ -59,7 +59,7 @@ pub fn summary(ports: &Value) -> String {
     for Port { private, public, protocol } in ports {
         let ip = match public {
             Some((ip, host)) if host != private => {
-                mapped.push(format!("{ip}:{host}->{private}/{protocol}"));
+                mapped.push(format!("{}->{private}/{protocol}", on_host(&ip, &host.to_string())));
                 continue;
             }
             public => public.map(|(ip, _)| ip),
@@ -117,9 +117,16 @@ pub fn whole(port: &str) -> String {
 }
 
 fn hosts_of(hosts: &Value) -> Vec<String> {
-    let text = |host: &Value, key: &str| host[key].as_str().unwrap_or_default().to_owned();
+    fn text<'a>(host: &'a Value, key: &str) -> &'a str {
+        host[key].as_str().unwrap_or_default()
+    }
     let hosts = hosts.as_array().into_iter().flatten();
-    hosts.map(|host| format!("{}:{}", text(host, "HostIp"), text(host, "HostPort"))).collect()
+    hosts.map(|host| on_host(text(host, "HostIp"), text(host, "HostPort"))).collect()
+}
+
+/// An address and its ports. As in Docker's command up to 20.10 an IPv6 address has no brackets: `:::8080`.
+fn on_host(ip: &str, ports: &str) -> String {
+    format!("{ip}:{ports}")
 }
 
 #[cfg(test)]

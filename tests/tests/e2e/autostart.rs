@@ -1,8 +1,11 @@
 //! `run` needs no daemon started before it.
 
-use std::process::Command;
+use std::io::Read;
+use std::os::unix::net::UnixListener;
+use std::process::{Command, Stdio};
 
-use tests::{Background, Daemon, bins, is_root, leak, run};
+use rustix::fs::{FlockOperation, flock};
+use tests::{Background, Daemon, bins, eventually, is_root, leak, run};
 
 /// `vswitch` with a home of its own, so that all the defaults are the test's.
 ///
@@ -64,6 +67,41 @@ fn many_that_find_no_daemon_at_once_start_one() {
     }
     assert_eq!(daemons(&place).len(), 1);
     end_daemons(&place);
+}
+
+#[test]
+fn a_daemon_that_is_just_ending_is_followed_by_another() {
+    let place = Daemon::not_started();
+    let data = place.data_dir();
+    std::fs::create_dir_all(&data).unwrap();
+    let listener = UnixListener::bind(place.socket()).unwrap();
+    // Who holds the data directory, to the end.
+    let mut holder = Command::new("flock")
+        .args(["--close", "--exclusive"])
+        .arg(data.join("lock"))
+        .args(["sh", "-c", "echo held; read end"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut held = [0; 4];
+    holder.stdout.as_mut().unwrap().read_exact(&mut held).unwrap();
+    std::fs::write(data.join("lock"), holder.id().to_string()).unwrap();
+
+    let client = Background::start(&mut place.vswitch(&["run", "--", "echo", "hello"]));
+    // It looks whether somebody listens, then it asks, and is not answered.
+    drop(listener.accept().unwrap());
+    drop((listener.accept().unwrap(), listener));
+    let start = data.join("start.lock");
+    eventually("the command to start another daemon", || {
+        let file = std::fs::File::open(&start).ok()?;
+        flock(&file, FlockOperation::NonBlockingLockShared).is_err().then_some(())
+    });
+    drop(holder.stdin.take());
+    holder.wait().unwrap();
+    let (status, said) = client.end();
+    assert_eq!((status, said.contains("hello")), (0, true), "{said}");
+    place.end_started_daemons();
 }
 
 #[test]

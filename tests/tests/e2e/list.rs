@@ -95,7 +95,7 @@ fn inspect_shows_those_it_finds_and_fails_for_the_others() {
     let said = daemon.run(&["inspect", "nobody", "runs"]);
     let all: Value = serde_json::from_str(&said.stdout).unwrap();
     assert_eq!(all.as_array().unwrap().len(), 1);
-    assert!(said.fails_with(1).contains("No such container: nobody"));
+    assert!(said.fails_with(1).contains("No such object: nobody"));
 }
 
 #[test]

@@ -145,7 +145,7 @@ fn variables() {
 #[test]
 fn docker_functions() {
     all(&[
-        ("{{json .Config.Hostname}} {{json .Config.Labels}}", r#""h<>&" {"b":"w","com.x":"v"}"#),
+        ("{{json .Config.Hostname}} {{json .Config.Labels}}", r#""h<>&" {"com.x":"v","b":"w"}"#),
         ("{{json nil}} {{json (split .Id \"b\")}}", r#"null ["a","c"]"#),
         (r#"{{join .Config.Cmd ","}}"#, "sh,-c,ls"),
         (

@@ -76,6 +76,7 @@ pub fn fdb(view: &NetworkView, bridge: &Bridge) -> Value {
             "Mac": e.station.mac.to_string(),
             "Vlan": e.station.vlan,
             "Static": e.is_static,
+            "Local": port.is_some_and(|p| p.is_trusted()),
             "Age": e.age,
         })
     });
