@@ -2,5 +2,6 @@
 
 pub mod control;
 pub mod dataplane;
+pub mod gateway;
 pub mod sandbox;
 pub mod sys;
