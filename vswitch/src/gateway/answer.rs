@@ -78,7 +78,9 @@ impl Responder {
         match ethernet.ethertype() {
             ethertype::ARP => arp::answer(scene, ethernet.payload(), out),
             ethertype::IPV4 | ethertype::IPV6 => {
-                let Some(ip) = Headers::parse(frame).and_then(|h| h.ip) else { return refused(&stats.malformed) };
+                let Some(ip) = Headers::parse(frame).and_then(|h| h.ip) else {
+                    return refused(&stats.malformed);
+                };
                 let link = Link { to: from, from: scene.state.mac() };
                 let arrival = Arrival { frame, ip, link, direct: to == scene.state.mac() };
                 match ethernet.ethertype() {
@@ -115,14 +117,14 @@ impl Responder {
             Fault::NoRoute
         } else if ip.protocol == ipproto::ICMP {
             return match echo::answer4(&mut self.requests, scene.now_ms, *link, &packet, out) {
-                Some(len) => counted(&stats.echo_replies, len),
+                Some(len) => Some(counted(&stats.echo_replies, len)),
                 None => refused(if ip.fragment { &stats.fragments } else { &stats.unanswered }),
             };
         } else {
             match unwanted(stats, arrival) {
                 Unwanted::Segment(segment) => {
                     let len = reset::answer(out, *link, (own.into(), peer.into()), &segment)?;
-                    return counted(&stats.resets, len);
+                    return Some(counted(&stats.resets, len));
                 }
                 Unwanted::Fault(fault) => fault,
                 Unwanted::Refused => return None,
@@ -133,7 +135,7 @@ impl Responder {
         }
         let source = if fault == Fault::NoRoute { state.facing4(peer)? } else { own };
         let len = icmp_error::error4(out, *link, source, frame.get(L3..)?, fault)?;
-        counted(&stats.errors_sent, len)
+        Some(counted(&stats.errors_sent, len))
     }
 
     fn answer6(&mut self, scene: &Scene<'_>, arrival: &Arrival<'_>, out: &mut [u8]) -> Option<usize> {
@@ -154,8 +156,13 @@ impl Responder {
             && matches!(kind, Some(icmpv6::kind::ROUTER_SOLICITATION..=icmpv6::kind::REDIRECT))
             && (state.owns6(own) || state.listens(own))
         {
-            let message =
-                ndp::Message { from: link.to, source: peer, destination: own, hops: packet.hop_limit(), icmp };
+            let message = ndp::Message {
+                from: link.to,
+                source: peer,
+                destination: own,
+                hops: packet.hop_limit(),
+                icmp,
+            };
             return ndp::answer(scene, &message, out);
         }
         if !state.is_peer6(peer) {
@@ -166,7 +173,8 @@ impl Responder {
         }
         if own.is_multicast() {
             // Echo requests to a group may be answered (RFC 4443, section 4.2), from one's own address.
-            let asked = whole && state.listens(own) && icmp.is_some_and(|i| Icmpv6Packet::new_checked(i).is_ok());
+            let asked =
+                whole && state.listens(own) && icmp.is_some_and(|i| Icmpv6Packet::new_checked(i).is_ok());
             return match state.facing6(peer) {
                 Some(source) if asked => self.echo6(scene, arrival, (&packet, source), out),
                 _ => refused(&stats.ignored),
@@ -187,7 +195,7 @@ impl Responder {
             match unwanted(stats, arrival) {
                 Unwanted::Segment(segment) => {
                     let len = reset::answer(out, *link, (own.into(), peer.into()), &segment)?;
-                    return counted(&stats.resets, len);
+                    return Some(counted(&stats.resets, len));
                 }
                 Unwanted::Fault(fault) => fault,
                 Unwanted::Refused => return None,
@@ -198,7 +206,7 @@ impl Responder {
         }
         let source = if fault == Fault::NoRoute { state.facing6(peer)? } else { own };
         let len = icmp_error::error6(out, *link, source, frame.get(L3..)?, fault)?;
-        counted(&stats.errors_sent, len)
+        Some(counted(&stats.errors_sent, len))
     }
 
     fn echo6(
@@ -210,7 +218,7 @@ impl Responder {
     ) -> Option<usize> {
         let (stats, l4) = (scene.stats, arrival.ip.l4.checked_sub(build::V6)?);
         match echo::answer6(&mut self.requests, scene.now_ms, (arrival.link, source), (packet, l4), out) {
-            Some(len) => counted(&stats.echo_replies, len),
+            Some(len) => Some(counted(&stats.echo_replies, len)),
             None => refused(if arrival.ip.fragment { &stats.fragments } else { &stats.unanswered }),
         }
     }
@@ -242,20 +250,16 @@ fn unwanted<'a>(stats: &Counters, arrival: &Arrival<'a>) -> Unwanted<'a> {
         stats.fragments.add();
         return Unwanted::Refused;
     }
-    match ip.protocol {
-        ipproto::UDP if ip.payload.is_some() => Unwanted::Fault(Fault::Port),
-        ipproto::TCP | ipproto::UDP => {
-            let segment = arrival.frame.get(ip.l4..ip.end).and_then(|s| TcpPacket::new_checked(s).ok());
-            match segment.filter(|_| ip.protocol == ipproto::TCP && ip.payload.is_some()) {
-                Some(segment) => Unwanted::Segment(segment),
-                None => {
-                    stats.malformed.add();
-                    Unwanted::Refused
-                }
-            }
-        }
-        _ => Unwanted::Fault(Fault::Protocol),
-    }
+    let segment = || arrival.frame.get(ip.l4..ip.end).and_then(|s| TcpPacket::new_checked(s).ok());
+    let unwanted = match ip.protocol {
+        ipproto::UDP => ip.payload.map(|_| Unwanted::Fault(Fault::Port)),
+        ipproto::TCP => segment().map(Unwanted::Segment),
+        _ => Some(Unwanted::Fault(Fault::Protocol)),
+    };
+    unwanted.unwrap_or_else(|| {
+        stats.malformed.add();
+        Unwanted::Refused
+    })
 }
 
 /// Whether one more error may be sent. Those about packets for others were allowed before they
@@ -268,9 +272,9 @@ fn allowed(scene: &Scene<'_>, fault: Fault) -> bool {
     allowed
 }
 
-fn counted(counter: &Counter, len: usize) -> Option<usize> {
+fn counted(counter: &Counter, len: usize) -> usize {
     counter.add();
-    Some(len)
+    len
 }
 
 fn refused(counter: &Counter) -> Option<usize> {

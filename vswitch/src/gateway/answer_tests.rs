@@ -4,8 +4,8 @@ use packet::checksum::fill_ipv4;
 use proptest::prelude::*;
 
 use super::super::samples::{
-    Bench, GATEWAY, GATEWAY6, HOST, HOST6, OUTSIDE, OUTSIDE6, assert_right, echo, gateway_mac, host_mac, ip_frame,
-    tcp_frame, udp_frame,
+    Bench, GATEWAY, GATEWAY6, HOST, HOST6, OUTSIDE, OUTSIDE6, assert_right, echo, gateway_mac, host_mac,
+    ip_frame, tcp_frame, udp_frame,
 };
 use super::*;
 
@@ -150,7 +150,8 @@ fn source_routes_and_routing_headers_are_not_followed() {
     frame[34..38].copy_from_slice(&[7, 3, 4, 0]);
     fill_ipv4(&mut frame, 14);
     assert_eq!(answered(&bench, &frame).unwrap()[14], 0x45);
-    let routed = ip_frame(HOST6.into(), GATEWAY6.into(), 43, &[17, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 2, 0, 8, 0, 0]);
+    let routed =
+        ip_frame(HOST6.into(), GATEWAY6.into(), 43, &[17, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 2, 0, 8, 0, 0]);
     assert_eq!(answered(&bench, &routed), None);
 }
 
@@ -189,7 +190,9 @@ fn sample() -> impl Strategy<Value = Vec<u8>> {
                     let mut ns = vec![135, 0, 0, 0, 0, 0, 0, 0];
                     ns.extend(GATEWAY6.octets());
                     ns.extend(&data[..data.len() / 8 * 8]);
-                    packet::wire::Icmpv6Packet::new_checked(&mut ns[..]).unwrap().fill_checksum(HOST6, GATEWAY6);
+                    packet::wire::Icmpv6Packet::new_checked(&mut ns[..])
+                        .unwrap()
+                        .fill_checksum(HOST6, GATEWAY6);
                     let mut frame = ip_frame(HOST6.into(), GATEWAY6.into(), 58, &ns);
                     frame[21] = 255;
                     frame
@@ -201,7 +204,12 @@ fn sample() -> impl Strategy<Value = Vec<u8>> {
                     fill_ipv4(&mut frame, 14);
                     frame
                 }
-                10 => ip_frame(HOST6.into(), GATEWAY6.into(), 44, &[&[58, 0, 0, byte, 0, 0, 0, 1, 128, 0], &data[..]].concat()),
+                10 => ip_frame(
+                    HOST6.into(),
+                    GATEWAY6.into(),
+                    44,
+                    &[&[58, 0, 0, byte, 0, 0, 0, 1, 128, 0], &data[..]].concat(),
+                ),
                 _ => [&gateway_mac().0[..], &host_mac().0, &[0x86, 0xdd, 0x60], &data].concat(),
             }
         },

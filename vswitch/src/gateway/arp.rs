@@ -29,7 +29,11 @@ pub(super) fn answer(scene: &Scene<'_>, payload: &[u8], out: &mut [u8]) -> Optio
     }
     if state.owns4(sender) {
         stats.arp_conflicts.add();
-        return scene.limits.defence.allow(scene.now_ms).then(|| announcement(out, state.mac(), (state.mac(), sender)))?;
+        return scene
+            .limits
+            .defence
+            .allow(scene.now_ms)
+            .then(|| announcement(out, state.mac(), (state.mac(), sender)))?;
     }
     if request.operation() != arp::REQUEST || !state.owns4(target) {
         stats.ignored.add();
@@ -83,12 +87,8 @@ mod tests {
     fn a_request_for_its_address_is_answered() {
         let (host, gateway) = (host_mac().0, gateway_mac().0);
         let reply = answered(&arp(1, (host, HOST.octets()), ([0; 6], GATEWAY.octets()))).unwrap();
-        let expected = [
-            &host[..],
-            &gateway,
-            &[8, 6],
-            &arp(2, (gateway, GATEWAY.octets()), (host, HOST.octets())),
-        ];
+        let expected =
+            [&host[..], &gateway, &[8, 6], &arp(2, (gateway, GATEWAY.octets()), (host, HOST.octets()))];
         assert_eq!(reply, expected.concat());
         let parsed = etherparse::SlicedPacket::from_ethernet(&reply).unwrap();
         assert!(matches!(parsed.net, Some(etherparse::NetSlice::Arp(_))));

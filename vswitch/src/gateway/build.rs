@@ -118,11 +118,15 @@ mod tests {
         let packet = SlicedPacket::from_ethernet(&out).unwrap();
         let Some(NetSlice::Ipv4(ip)) = packet.net else { panic!("{packet:?}") };
         let h = ip.header().to_header();
-        assert_eq!((h.total_len, h.time_to_live, h.protocol.0, h.dscp.value(), h.ecn.value()), (25, 64, 99, 11, 2));
+        assert_eq!(
+            (h.total_len, h.time_to_live, h.protocol.0, h.dscp.value(), h.ecn.value()),
+            (25, 64, 99, 11, 2)
+        );
         assert_eq!((h.source, h.destination, h.identification), ([10, 0, 0, 1], [10, 0, 0, 2], 7));
         assert!(h.dont_fragment && h.header_checksum == h.calc_header_checksum());
         assert_eq!(ip.payload().payload, [1; 5]);
 
+        let mut out = [0xaa; 100];
         let (source, destination) = ("fd00::1".parse().unwrap(), "fd00::2".parse().unwrap());
         let header = Header6 { source, destination, next: 99, class: 0x2e, hops: 255 };
         ipv6(&mut out, LINK, &header, 5).unwrap().fill(2);
@@ -138,10 +142,10 @@ mod tests {
         let header = Header4::whole(Ipv4Addr::LOCALHOST, Ipv4Addr::LOCALHOST, 1);
         assert!(ipv4(&mut [0; 38], LINK, &header, 5).is_none());
         assert!(ipv4(&mut [0; 13], LINK, &header, 0).is_none());
-        assert!(ipv4(&mut [0; 70_000], LINK, &header, 65_516).is_none());
+        assert!(ipv4(&mut vec![0; 70_000], LINK, &header, 65_516).is_none());
         let v6 = Ipv6Addr::LOCALHOST;
         let header = Header6 { source: v6, destination: v6, next: 0, class: 0, hops: 1 };
         assert!(ipv6(&mut [0; 58], LINK, &header, 5).is_none());
-        assert!(ipv6(&mut [0; 70_000], LINK, &header, 65_536).is_none());
+        assert!(ipv6(&mut vec![0; 70_000], LINK, &header, 65_536).is_none());
     }
 }

@@ -82,7 +82,8 @@ fn ipv4(state: &State, frame: &[u8], packet: &Ipv4Packet<&[u8]>, direct: bool) -
 fn ipv6(state: &State, frame: &[u8], packet: &Ipv6Packet<&[u8]>, direct: bool) -> Class {
     let to = packet.destination();
     if to.is_multicast() {
-        let icmp = || Headers::parse(frame).and_then(|h| h.ip).is_some_and(|ip| ip.protocol == ipproto::ICMPV6);
+        let icmp =
+            || Headers::parse(frame).and_then(|h| h.ip).is_some_and(|ip| ip.protocol == ipproto::ICMPV6);
         return if state.listens(to) && icmp() { Class::Local } else { Class::Ignored };
     }
     if !direct {

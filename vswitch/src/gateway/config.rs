@@ -127,7 +127,9 @@ impl State {
             && (group == ALL_NODES
                 || group == ALL_ROUTERS
                 || is_solicited_node(group)
-                    && self.addresses().any(|own| matches!(own, IpAddr::V6(own) if solicited_node(own) == group)))
+                    && self
+                        .addresses()
+                        .any(|own| matches!(own, IpAddr::V6(own) if solicited_node(own) == group)))
     }
 
     /// A source that is one other host, so that an answer reaches no more than that one
@@ -209,8 +211,15 @@ mod tests {
     #[test]
     fn only_single_hosts_are_peers() {
         let state = state();
-        for bad in ["0.0.0.0", "0.1.2.3", "127.0.0.1", "224.0.0.1", "255.255.255.255", "172.18.255.255", "172.18.0.1"]
-        {
+        for bad in [
+            "0.0.0.0",
+            "0.1.2.3",
+            "127.0.0.1",
+            "224.0.0.1",
+            "255.255.255.255",
+            "172.18.255.255",
+            "172.18.0.1",
+        ] {
             assert!(!state.is_peer4(bad.parse().unwrap()), "{bad}");
         }
         for good in ["172.18.0.2", "10.0.0.0", "192.0.2.1"] {

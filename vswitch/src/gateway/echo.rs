@@ -69,8 +69,8 @@ pub(super) fn answer4(
 ) -> Option<usize> {
     let (request, offset) = (packet.payload(), packet.fragment_offset());
     let head = (offset == 0).then(|| Icmpv4Packet::new_checked(request).ok());
-    let is_echo =
-        head.map(|icmp| icmp.is_some_and(|icmp| icmp.kind() == icmpv4::kind::ECHO_REQUEST && icmp.code() == 0));
+    let is_echo = head
+        .map(|icmp| icmp.is_some_and(|icmp| icmp.kind() == icmpv4::kind::ECHO_REQUEST && icmp.code() == 0));
     if packet.is_fragment() {
         let whole = Whole {
             source: packet.source().into(),

@@ -4,7 +4,8 @@ use proptest::prelude::*;
 use super::super::samples::{GATEWAY, GATEWAY6, HOST, HOST6, assert_right, echo, gateway_mac, host_mac};
 use super::*;
 
-const LINK: Link = Link { to: packet::MacAddr([2, 0x42, 172, 18, 0, 2]), from: packet::MacAddr([2, 0x42, 172, 18, 0, 1]) };
+const LINK: Link =
+    Link { to: packet::MacAddr([2, 0x42, 172, 18, 0, 2]), from: packet::MacAddr([2, 0x42, 172, 18, 0, 1]) };
 
 fn reply(requests: &mut Requests, now_ms: u32, frame: &[u8]) -> Option<Vec<u8>> {
     let mut out = vec![0xaa; 70_000];
@@ -51,7 +52,9 @@ fn joined(frames: &[Vec<u8>]) -> Vec<u8> {
     let v6 = frames[0][14] >> 4 == 6;
     let (at, data) = if v6 { (54, 62) } else { (34, 34) };
     let mut whole = frames[0][..at].to_vec();
-    frames.iter().for_each(|f| whole.extend(&f[data..]));
+    for frame in frames {
+        whole.extend(&frame[data..]);
+    }
     let len = whole.len();
     if v6 {
         whole[18..20].copy_from_slice(&((len - 54) as u16).to_be_bytes());
@@ -70,11 +73,15 @@ fn check(reply: &[u8], v6: bool, data: &[u8]) {
     let parsed = etherparse::SlicedPacket::from_ethernet(reply).unwrap();
     match parsed.transport.unwrap() {
         etherparse::TransportSlice::Icmpv4(icmp) if !v6 => {
-            assert!(matches!(icmp.icmp_type(), etherparse::Icmpv4Type::EchoReply(e) if (e.id, e.seq) == (0x1234, 1)));
+            assert!(
+                matches!(icmp.icmp_type(), etherparse::Icmpv4Type::EchoReply(e) if (e.id, e.seq) == (0x1234, 1))
+            );
             assert_eq!(icmp.payload(), data);
         }
         etherparse::TransportSlice::Icmpv6(icmp) if v6 => {
-            assert!(matches!(icmp.icmp_type(), etherparse::Icmpv6Type::EchoReply(e) if (e.id, e.seq) == (0x1234, 1)));
+            assert!(
+                matches!(icmp.icmp_type(), etherparse::Icmpv6Type::EchoReply(e) if (e.id, e.seq) == (0x1234, 1))
+            );
             assert_eq!(icmp.payload(), data);
         }
         other => panic!("{other:?}"),
@@ -103,7 +110,8 @@ fn a_checksum_over_nothing_but_zeroes_is_right() {
     request[36..38].copy_from_slice(&sum.to_be_bytes());
     let mut requests = Requests::default();
     assert_right(&reply(&mut requests, 0, &request).unwrap());
-    let replies: Vec<_> = fragments(&request, 32, 1).iter().filter_map(|f| reply(&mut requests, 0, f)).collect();
+    let replies: Vec<_> =
+        fragments(&request, 32, 1).iter().filter_map(|f| reply(&mut requests, 0, f)).collect();
     assert_right(&joined(&replies));
 }
 
@@ -124,8 +132,9 @@ fn fragments_without_a_first_are_not_thrown_back() {
 #[test]
 fn a_new_long_request_takes_the_place_of_the_oldest() {
     let mut requests = Requests::default();
-    let pieces: Vec<_> =
-        (0..=REQUESTS as u8).map(|id| fragments(&echo(HOST.into(), GATEWAY.into(), &[1; 60]), 40, id)).collect();
+    let pieces: Vec<_> = (0..=REQUESTS as u8)
+        .map(|id| fragments(&echo(HOST.into(), GATEWAY.into(), &[1; 60]), 40, id))
+        .collect();
     assert!(pieces.iter().all(|p| reply(&mut requests, 0, &p[0]).is_some()));
     assert_eq!(reply(&mut requests, 0, &pieces[0][1]), None);
     assert!(pieces[1..].iter().all(|p| reply(&mut requests, 0, &p[1]).is_some()));

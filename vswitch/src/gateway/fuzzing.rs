@@ -32,11 +32,16 @@ pub fn dhcp(bytes: &[u8]) -> Option<Vec<u8>> {
         mtu: 1450,
         router: true,
         dns: None,
-        dhcp: Some(DhcpConfig { servers: vec![SERVER], domain: Some("test".into()), ..DhcpConfig::default() }),
+        dhcp: Some(DhcpConfig {
+            servers: vec![SERVER],
+            domain: Some("test".into()),
+            ..DhcpConfig::default()
+        }),
         beyond: None,
     });
     let endpoints = Endpoints::default();
-    let endpoint = Endpoint { address: Some(CLIENT), hostname: Some("c1".into()), search: vec!["test".into()] };
+    let endpoint =
+        Endpoint { address: Some(CLIENT), hostname: Some("c1".into()), search: vec!["test".into()] };
     endpoints.set(client, &endpoint);
     let (stats, limits) = (Counters::default(), Limits::default());
     let scene = Scene { state: &state, endpoints: &endpoints, stats: &stats, limits: &limits, now_ms: 5000 };
@@ -48,7 +53,8 @@ pub fn dhcp(bytes: &[u8]) -> Option<Vec<u8>> {
     };
     let mut frame = vec![0; build::V4 + udp::HEADER_LEN + message.len()];
     let header = Header4::whole(source, destination, ipproto::UDP);
-    let datagram = build::ipv4(&mut frame, Link { to, from: client }, &header, udp::HEADER_LEN + message.len())?;
+    let datagram =
+        build::ipv4(&mut frame, Link { to, from: client }, &header, udp::HEADER_LEN + message.len())?;
     datagram.get_mut(udp::HEADER_LEN..)?.copy_from_slice(message);
     let ports = (SocketAddr::from((source, 68)), SocketAddr::from((destination, dhcp::SERVER_PORT)));
     super::udp::fill(datagram, ports.0, ports.1)?;

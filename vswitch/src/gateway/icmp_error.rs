@@ -28,26 +28,27 @@ pub(super) enum Fault {
 /// no fragment but the first, and not for a group (RFC 1122, section 3.2.2). Who it comes from is
 /// the caller's to check.
 pub(super) fn may_answer4(frame: &[u8], ip: &IpHeaders, packet: &Ipv4Packet<&[u8]>) -> bool {
-    let icmp_error = || {
-        // Of types that nobody knows it is not known either whether they are errors.
-        !matches!(get(frame, ip.l4), Some([icmpv4::kind::ECHO_REPLY | icmpv4::kind::ECHO_REQUEST | 13..=18]))
+    // Of types that nobody knows it is not known either whether they are errors.
+    let is_no_error = || {
+        matches!(get(frame, ip.l4), Some([icmpv4::kind::ECHO_REPLY | icmpv4::kind::ECHO_REQUEST | 13..=18]))
     };
+    let to = packet.destination();
     packet.fragment_offset() == 0
-        && !packet.destination().is_multicast()
-        && !packet.destination().is_broadcast()
-        && !(ip.protocol == ipproto::ICMP && icmp_error())
+        && !to.is_multicast()
+        && !to.is_broadcast()
+        && (ip.protocol != ipproto::ICMP || is_no_error())
 }
 
 /// [`may_answer4`] for IPv6 (RFC 4443, section 2.4).
 pub(super) fn may_answer6(frame: &[u8], ip: &IpHeaders, packet: &Ipv6Packet<&[u8]>) -> bool {
-    let icmp_error = || match get(frame, ip.l4) {
-        Some([kind]) => kind < icmpv6::kind::ECHO_REQUEST || kind == icmpv6::kind::REDIRECT,
-        None => true,
+    let is_no_error = || match get(frame, ip.l4) {
+        Some([kind]) => kind >= icmpv6::kind::ECHO_REQUEST && kind != icmpv6::kind::REDIRECT,
+        None => false,
     };
-    let later = |word: u16| word & 0xfff8 != 0;
+    let is_later = |word: u16| word & 0xfff8 != 0;
     !packet.destination().is_multicast()
-        && !packet.extensions().any(|e| e.fragment_word().is_some_and(later))
-        && !(ip.protocol == ipproto::ICMPV6 && icmp_error())
+        && !packet.extensions().any(|e| e.fragment_word().is_some_and(is_later))
+        && (ip.protocol != ipproto::ICMPV6 || is_no_error())
 }
 
 /// The error about `packet`, which begins with its IPv4 header, from the gateway's `source`.

@@ -1,6 +1,8 @@
 use packet::wire::Headers;
 
-use super::super::samples::{self, GATEWAY, GATEWAY6, HOST, HOST6, OUTSIDE, OUTSIDE6, assert_right, ip_frame};
+use super::super::samples::{
+    self, GATEWAY, GATEWAY6, HOST, HOST6, OUTSIDE, OUTSIDE6, assert_right, ip_frame,
+};
 use super::*;
 
 const FAULTS: [(Fault, [u8; 2], [u8; 2]); 3] =
@@ -95,7 +97,8 @@ fn errors_groups_and_later_fragments_get_no_error() {
     later[21] = 1;
     assert!(!may_answer(&later));
     for (offset, may) in [(0, true), (8, false)] {
-        let fragment = ip_frame(HOST6.into(), OUTSIDE6.into(), 44, &[17, 0, 0, offset | 1, 0, 0, 0, 1, 0, 0, 0, 0]);
+        let fragment =
+            ip_frame(HOST6.into(), OUTSIDE6.into(), 44, &[17, 0, 0, offset | 1, 0, 0, 0, 1, 0, 0, 0, 0]);
         assert_eq!(may_answer(&fragment), may);
     }
 }

@@ -21,8 +21,7 @@ const MAX_SERVERS: usize = 4;
 /// Prefixes in one router advertisement.
 const MAX_PREFIXES: usize = 8;
 /// Bytes of the longest router advertisement's frame.
-pub(super) const MAX_ADVERTISEMENT: usize =
-    build::V6 + 16 + 8 + 8 + MAX_PREFIXES * 32 + 8 + MAX_SERVERS * 16;
+pub(super) const MAX_ADVERTISEMENT: usize = build::V6 + 16 + 8 + 8 + MAX_PREFIXES * 32 + 8 + MAX_SERVERS * 16;
 
 /// One neighbour discovery message as it came.
 pub(super) struct Message<'a> {
@@ -91,7 +90,12 @@ fn solicited(scene: &Scene<'_>, message: &Message<'_>, target: Ipv6Addr, out: &m
 
 /// An unsolicited advertisement to everybody that `who` has an address, sent by the station
 /// `from` (RFC 4861, section 7.2.6).
-pub(super) fn announcement(out: &mut [u8], from: MacAddr, who: (MacAddr, Ipv6Addr), router: bool) -> Option<usize> {
+pub(super) fn announcement(
+    out: &mut [u8],
+    from: MacAddr,
+    who: (MacAddr, Ipv6Addr),
+    router: bool,
+) -> Option<usize> {
     let link = Link { to: multicast_mac(ALL_NODES), from };
     let flags = neighbor_flags::OVERRIDE | if router { neighbor_flags::ROUTER } else { 0 };
     advertisement(out, link, (who.1, ALL_NODES), who, flags)

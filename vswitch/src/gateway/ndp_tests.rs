@@ -114,7 +114,7 @@ fn a_router_solicitation_brings_prefix_mtu_and_name_server() {
     let NdiscRepr::RouterAdvert { hop_limit, flags, router_lifetime, lladdr, mtu, prefix_info, .. } =
         NdiscRepr::parse(&packet).unwrap()
     else {
-        panic!("{packet}")
+        panic!("{packet:?}")
     };
     assert_eq!((hop_limit, flags, router_lifetime.secs()), (64, NdiscRouterFlags::empty(), 1800));
     assert_eq!(lladdr.unwrap().as_bytes(), gateway_mac().0);

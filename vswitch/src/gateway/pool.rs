@@ -96,7 +96,7 @@ mod tests {
         let again = pool.copy(&[2; 1500]);
         assert_eq!((pool.free.len(), again.bytes.capacity(), &again[..]), (0, USUAL, &[2; 1500][..]));
         drop(again);
-        let mut giant = pool.copy(&[3; 60_000]);
+        let mut giant = pool.copy(&vec![3; 60_000]);
         assert_eq!(giant.len(), 60_000);
         giant.truncate(1);
         drop(giant);

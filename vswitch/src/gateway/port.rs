@@ -46,7 +46,13 @@ impl Shared {
         sent
     }
 
-    fn announce(&self, from: MacAddr, who: MacAddr, addresses: impl IntoIterator<Item = IpAddr>, router: bool) {
+    fn announce(
+        &self,
+        from: MacAddr,
+        who: MacAddr,
+        addresses: impl IntoIterator<Item = IpAddr>,
+        router: bool,
+    ) {
         for address in addresses {
             let mut frame = self.pool.zeroed(arp::FRAME_LEN.max(ndp::FRAME_LEN));
             let len = match address {
@@ -153,6 +159,11 @@ impl Gateway {
         self.shared.stats.snapshot()
     }
 
+    #[cfg(test)]
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     /// Starts the task for DNS where it is wanted and does not run.
     fn serve_dns(&self) {
         let state = self.shared.state.load();
@@ -180,13 +191,13 @@ impl Transmit for GatewayTransmit {
         let shared = &self.0;
         let state = shared.state.load();
         match classify(&state, frame.bytes()) {
-            Class::Beyond => match &state.config.beyond {
-                Some(beyond) => beyond.forward(worker, frame, scratch),
-                None => {
-                    self.refuse(frame, scratch);
-                    Err(DropReason::NoRoute)
+            Class::Beyond => {
+                if let Some(beyond) = &state.config.beyond {
+                    return beyond.forward(worker, frame, scratch);
                 }
-            },
+                self.refuse(frame, scratch);
+                Err(DropReason::NoRoute)
+            }
             Class::Local => each(frame, scratch, |wire| self.ask(wire)),
             Class::DnsUdp => each(frame, scratch, |wire| dns::take_udp(shared, &state, wire)),
             Class::DnsTcp => each(frame, scratch, |wire| dns::take_tcp(shared, &state, wire)),
@@ -216,9 +227,7 @@ impl GatewayTransmit {
             return;
         }
         let mut first = true;
-        let _ = each(frame, scratch, |wire| {
-            if std::mem::take(&mut first) { self.ask(wire) } else { Ok(()) }
-        });
+        let _ = each(frame, scratch, |wire| if std::mem::take(&mut first) { self.ask(wire) } else { Ok(()) });
     }
 }
 
@@ -234,7 +243,8 @@ fn each(
         return take(frame.bytes());
     }
     let mut result = Ok(());
-    segment(frame, scratch, |wire| result = result.and(take(wire.bytes()))).map_err(|_| DropReason::Malformed)?;
+    segment(frame, scratch, |wire| result = result.and(take(wire.bytes())))
+        .map_err(|_| DropReason::Malformed)?;
     result
 }
 

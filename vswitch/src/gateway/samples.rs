@@ -46,7 +46,9 @@ pub(super) struct Bench {
     pub(super) endpoints: Endpoints,
     pub(super) stats: Counters,
     pub(super) limits: Limits,
-    _runtime: Option<tokio::runtime::Runtime>,
+    /// Kept, for its handle is in the configuration.
+    #[allow(dead_code)]
+    runtime: Option<tokio::runtime::Runtime>,
 }
 
 impl Bench {
@@ -65,14 +67,14 @@ impl Bench {
         };
         endpoints.set(host_mac(), &host);
         let (stats, limits) = (Counters::default(), Limits::default());
-        Self { state: State::new(config), endpoints, stats, limits, _runtime: None }
+        Self { state: State::new(config), endpoints, stats, limits, runtime: None }
     }
 
     pub(super) fn with_dns() -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let dns = DnsConfig { handler: Arc::new(|_, _| {}), runtime: runtime.handle().clone() };
         let mut bench = Self::with(|config| config.dns = Some(dns));
-        bench._runtime = Some(runtime);
+        bench.runtime = Some(runtime);
         bench
     }
 
@@ -138,8 +140,8 @@ pub(super) fn tcp_frame(
     tcp.set_acknowledgment(acknowledgment);
     tcp.set_flags(flags);
     tcp.set_window(64_000);
-    let sum = udp::pseudo(source.0, destination.0, 6, segment.len()).unwrap()
-        + packet::checksum::Sum::of(&segment);
+    let sum =
+        udp::pseudo(source.0, destination.0, 6, segment.len()).unwrap() + packet::checksum::Sum::of(&segment);
     segment[16..18].copy_from_slice(&sum.checksum().to_be_bytes());
     ip_frame(source.0, destination.0, 6, &segment)
 }
@@ -148,16 +150,13 @@ pub(super) fn tcp_frame(
 pub(super) fn echo(source: IpAddr, destination: IpAddr, payload: &[u8]) -> Vec<u8> {
     let mut icmp = vec![8, 0, 0, 0, 0x12, 0x34, 0, 1];
     icmp.extend(payload);
-    match (source, destination) {
-        (IpAddr::V6(source), IpAddr::V6(destination)) => {
-            icmp[0] = 128;
-            packet::wire::Icmpv6Packet::new_checked(&mut icmp[..]).unwrap().fill_checksum(source, destination);
-            ip_frame(source.into(), destination.into(), 58, &icmp)
-        }
-        _ => {
-            packet::wire::Icmpv4Packet::new_checked(&mut icmp[..]).unwrap().fill_checksum();
-            ip_frame(source, destination, 1, &icmp)
-        }
+    if let (IpAddr::V6(source), IpAddr::V6(destination)) = (source, destination) {
+        icmp[0] = 128;
+        packet::wire::Icmpv6Packet::new_checked(&mut icmp[..]).unwrap().fill_checksum(source, destination);
+        ip_frame(source.into(), destination.into(), 58, &icmp)
+    } else {
+        packet::wire::Icmpv4Packet::new_checked(&mut icmp[..]).unwrap().fill_checksum();
+        ip_frame(source, destination, 1, &icmp)
     }
 }
 

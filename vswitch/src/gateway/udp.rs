@@ -116,7 +116,8 @@ fn fragment(out: &mut [u8], path: &Path, data: &[u8], (id, offset, more): (u32, 
     match (path.source.ip(), path.destination.ip()) {
         (IpAddr::V4(source), IpAddr::V4(destination)) => {
             let fragment = offset | if more { ipv4::MORE_FRAGMENTS } else { 0 };
-            let header = Header4 { id: id as u16, fragment, ..Header4::whole(source, destination, ipproto::UDP) };
+            let header =
+                Header4 { id: id as u16, fragment, ..Header4::whole(source, destination, ipproto::UDP) };
             build::ipv4(out, path.link, &header, data.len())?.copy_from_slice(data);
         }
         (IpAddr::V6(source), IpAddr::V6(destination)) => {

@@ -135,7 +135,7 @@ pub(super) fn search_list<'a>(domains: impl IntoIterator<Item = &'a str>) -> Vec
             len.is_some()
         });
         name.push(0);
-        if whole && list.len() + name.len() <= usize::from(u8::MAX) {
+        if whole && u8::try_from(list.len() + name.len()).is_ok() {
             list.extend(name);
         }
     }

@@ -92,7 +92,10 @@ impl Heard {
         assert_eq!(self.0[6..12], gateway_mac().0);
         assert_eq!(self.0[26..30], GATEWAY.octets());
         assert_eq!(Headers::parse(&self.0).unwrap().ip.unwrap().ports(&self.0), Some((67, 68)));
-        (MacAddr(self.0[..6].try_into().unwrap()), Ipv4Addr::from(<[u8; 4]>::try_from(&self.0[30..34]).unwrap()))
+        (
+            MacAddr(self.0[..6].try_into().unwrap()),
+            Ipv4Addr::from(<[u8; 4]>::try_from(&self.0[30..34]).unwrap()),
+        )
     }
 
     fn kind(&self) -> DhcpMessageType {
@@ -124,7 +127,10 @@ fn a_discover_is_offered_the_stations_own_address() {
         assert_eq!((r.router, r.server_identifier), (Some(GATEWAY), Some(GATEWAY)));
         assert_eq!(r.subnet_mask, Some(Ipv4Addr::new(255, 255, 0, 0)));
         assert_eq!(r.dns_servers.as_ref().unwrap()[..], [GATEWAY]);
-        assert_eq!((r.lease_duration, r.renew_duration, r.rebind_duration), (Some(3600), Some(1800), Some(3150)));
+        assert_eq!(
+            (r.lease_duration, r.renew_duration, r.rebind_duration),
+            (Some(3600), Some(1800), Some(3150))
+        );
     });
     assert_eq!(offer.option(code::MTU), Some(&1400u16.to_be_bytes()[..]));
     assert_eq!(offer.option(code::HOST_NAME), Some(&b"host"[..]));
@@ -141,11 +147,19 @@ fn a_lease_says_no_more_than_there_is() {
         config.v4 = vec!["172.18.0.1/31".parse().unwrap()];
         config.dhcp.as_mut().unwrap().domain = None;
     });
-    bench.endpoints.set(host_mac(), &Endpoint { address: Some(Ipv4Addr::new(172, 18, 0, 0)), ..Endpoint::default() });
+    bench
+        .endpoints
+        .set(host_mac(), &Endpoint { address: Some(Ipv4Addr::new(172, 18, 0, 0)), ..Endpoint::default() });
     let offer = said(DISCOVER).answered(&bench).unwrap();
-    for absent in
-        [code::ROUTER, code::NAME_SERVER, code::DOMAIN, code::HOST_NAME, code::SEARCH, code::BROADCAST, code::CLIENT]
-    {
+    for absent in [
+        code::ROUTER,
+        code::NAME_SERVER,
+        code::DOMAIN,
+        code::HOST_NAME,
+        code::SEARCH,
+        code::BROADCAST,
+        code::CLIENT,
+    ] {
         assert_eq!(offer.option(absent), None, "{absent}");
     }
     assert_eq!(offer.message().len(), 300);
@@ -247,7 +261,9 @@ fn inform_brings_everything_but_a_lease() {
         assert_eq!((ack.option(code::LEASE_TIME), ack.option(code::RENEWAL_TIME)), (None, None));
         assert_eq!(ack.option(code::ROUTER), Some(&GATEWAY.octets()[..]));
     }
-    for ciaddr in [NONE, Ipv4Addr::BROADCAST, GATEWAY, Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(224, 0, 0, 1)] {
+    for ciaddr in
+        [NONE, Ipv4Addr::BROADCAST, GATEWAY, Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(224, 0, 0, 1)]
+    {
         assert!(Said { ciaddr, ..said(INFORM) }.answered(&Bench::new()).is_none(), "{ciaddr}");
     }
 }
@@ -271,7 +287,9 @@ fn who_is_not_known_gets_no_answer() {
     assert!(said(DISCOVER).answered(&bench).is_none());
     bench.endpoints.set(host_mac(), &Endpoint::default());
     assert!(said(DISCOVER).answered(&bench).is_none());
-    bench.endpoints.set(host_mac(), &Endpoint { address: Some(Ipv4Addr::new(10, 9, 9, 9)), ..Endpoint::default() });
+    bench
+        .endpoints
+        .set(host_mac(), &Endpoint { address: Some(Ipv4Addr::new(10, 9, 9, 9)), ..Endpoint::default() });
     assert!(said(DISCOVER).answered(&bench).is_none());
     assert_eq!(bench.stats.snapshot().dhcp_unknown, 3);
 }

@@ -17,7 +17,11 @@ use crate::gateway::port::Shared;
 pub(super) const MIN_MESSAGE: usize = 12;
 
 /// Takes a query over UDP.
-pub(in super::super) fn take_udp(shared: &Arc<Shared>, state: &State, frame: &[u8]) -> Result<(), DropReason> {
+pub(in super::super) fn take_udp(
+    shared: &Arc<Shared>,
+    state: &State,
+    frame: &[u8],
+) -> Result<(), DropReason> {
     let Some((head, ip)) = admit(shared, state, frame) else { return Ok(()) };
     let udp = frame.get(ip.l4..ip.end).and_then(|d| UdpPacket::new_checked(d).ok());
     let Some(udp) = udp.filter(|udp| udp.payload().len() >= MIN_MESSAGE) else {
@@ -34,7 +38,11 @@ pub(in super::super) fn take_udp(shared: &Arc<Shared>, state: &State, frame: &[u
 }
 
 /// Takes a segment of a connection.
-pub(in super::super) fn take_tcp(shared: &Arc<Shared>, state: &State, frame: &[u8]) -> Result<(), DropReason> {
+pub(in super::super) fn take_tcp(
+    shared: &Arc<Shared>,
+    state: &State,
+    frame: &[u8],
+) -> Result<(), DropReason> {
     let Some((head, ip)) = admit(shared, state, frame) else { return Ok(()) };
     let Some(packet) = frame.get(L3..ip.end) else { return Ok(()) };
     let arrival = Arrival { head, bytes: shared.pool.copy(packet) };
@@ -72,7 +80,10 @@ fn admit(shared: &Shared, state: &State, frame: &[u8]) -> Option<(Head, IpHeader
         stats.bad_checksum.add();
         return None;
     }
-    let head =
-        Head { mac, source: SocketAddr::new(source, source_port), server: SocketAddr::new(server, server_port) };
+    let head = Head {
+        mac,
+        source: SocketAddr::new(source, source_port),
+        server: SocketAddr::new(server, server_port),
+    };
     Some((head, ip))
 }

@@ -96,7 +96,7 @@ impl DnsQuery {
 
 impl std::fmt::Debug for DnsQuery {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("DnsQuery").field("head", &self.head).field("bytes", &self.message.len()).finish()
+        f.debug_struct("DnsQuery").field("head", &self.head).finish_non_exhaustive()
     }
 }
 
@@ -235,10 +235,11 @@ pub(super) async fn serve(shared: Arc<Shared>) {
     let mut connections = tcp::Connections::default();
     loop {
         // A defect costs the connections there are, not the names of a whole network.
-        let busy = catch_unwind(AssertUnwindSafe(|| turn(&shared, &mut connections))).unwrap_or_else(|_| {
-            connections = tcp::Connections::default();
-            true
-        });
+        let busy = catch_unwind(AssertUnwindSafe(|| turn(&shared, &mut connections, Instant::now())))
+            .unwrap_or_else(|_| {
+                connections = tcp::Connections::default();
+                true
+            });
         let notified = shared.dns.wake.notified();
         if busy {
             tokio::task::yield_now().await;
@@ -254,7 +255,7 @@ pub(super) async fn serve(shared: Arc<Shared>) {
 }
 
 /// Works off what is there; true when there may be more.
-fn turn(shared: &Arc<Shared>, connections: &mut tcp::Connections) -> bool {
+fn turn(shared: &Arc<Shared>, connections: &mut tcp::Connections, now: Instant) -> bool {
     let dns = &shared.dns;
     let mut left = TURN;
     while left > 0 {
@@ -266,14 +267,13 @@ fn turn(shared: &Arc<Shared>, connections: &mut tcp::Connections) -> bool {
     if shared.state.load().config.dns.is_none() {
         connections.end_all();
     }
-    let now = Instant::now();
     while left > 0 {
         let Some(Arrival { head, bytes }) = dns.segments.pop() else { break };
         connections.segment(shared, head, bytes, now);
         left -= 1;
     }
     while let Some((id, message)) = dns.answers.pop() {
-        connections.answer(shared, id, message, now);
+        connections.answer(shared, id, message.as_deref(), now);
     }
     connections.tick(shared, now);
     left == 0

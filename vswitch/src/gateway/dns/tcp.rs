@@ -67,10 +67,10 @@ impl Connections {
     }
 
     /// Takes the answer to a query, or that there will be none.
-    pub(super) fn answer(&mut self, shared: &Arc<Shared>, id: u64, message: Option<Vec<u8>>, now: Instant) {
+    pub(super) fn answer(&mut self, shared: &Arc<Shared>, id: u64, message: Option<&[u8]>, now: Instant) {
         let Some(at) = self.all.iter().position(|c| c.id() == id) else { return };
         if let Some(connection) = self.all.get_mut(at) {
-            connection.answer(shared, message.as_deref(), now);
+            connection.answer(shared, message, now);
             self.sweep(shared, at);
         }
     }
@@ -106,8 +106,13 @@ impl Connections {
         if self.all.len() >= MAX && of_peer < MAX_PER_PEER {
             // Who never finishes opening makes room for who may.
             let half_open = |c: &&(usize, &Connection)| c.1.is_half_open();
-            let oldest =
-                self.all.iter().enumerate().filter(|c| half_open(&c)).min_by_key(|(_, c)| c.id()).map(|(at, _)| at);
+            let oldest = self
+                .all
+                .iter()
+                .enumerate()
+                .filter(|c| half_open(&c))
+                .min_by_key(|(_, c)| c.id())
+                .map(|(at, _)| at);
             if let Some(at) = oldest {
                 self.all.swap_remove(at);
                 shared.stats.dns_connections_ended.add();
@@ -127,23 +132,19 @@ impl Connections {
 
 /// The segment in an IP packet.
 fn segment_of(packet: &[u8]) -> Option<TcpPacket<&[u8]>> {
-    let segment = match packet.first()? >> 4 {
-        4 => {
-            let header = Ipv4Packet::new_checked(packet).ok()?.header_len();
-            packet.get(header..)
-        }
-        _ => {
-            let packet = Ipv6Packet::new_checked(packet).ok()?;
-            let (_, l4) = packet.extensions().finish()?;
-            packet.into_inner().get(packet::wire::ipv6::HEADER_LEN + l4..)
-        }
+    let l4 = if packet.first()? >> 4 == 4 {
+        Ipv4Packet::new_checked(packet).ok()?.header_len()
+    } else {
+        let (_, offset) = Ipv6Packet::new_checked(packet).ok()?.extensions().finish()?;
+        packet::wire::ipv6::HEADER_LEN + offset
     };
-    TcpPacket::new_checked(segment?).ok()
+    TcpPacket::new_checked(packet.get(l4..)?).ok()
 }
 
 fn is_opening(packet: &[u8]) -> bool {
     let opening = flags::SYN;
-    segment_of(packet).is_some_and(|s| s.flags() & (flags::SYN | flags::ACK | flags::RST | flags::FIN) == opening)
+    segment_of(packet)
+        .is_some_and(|s| s.flags() & (flags::SYN | flags::ACK | flags::RST | flags::FIN) == opening)
 }
 
 /// Resets a segment of no connection.

@@ -64,8 +64,9 @@ impl Connection {
             let _ = all.push(IpCidr::new(head.server.ip().into(), prefix));
         });
         let mut socket = Socket::new(SocketBuffer::new(vec![0; RECEIVE]), SocketBuffer::new(vec![0; SEND]));
-        socket.set_timeout(Some(smoltcp::time::Duration::from_secs(IDLE.as_secs())));
         socket.set_nagle_enabled(false);
+        // Clients that write length and message apart wait for this before the second.
+        socket.set_ack_delay(None);
         let endpoint = IpListenEndpoint { addr: Some(head.server.ip().into()), port: head.server.port() };
         // It fails for port 0 only, and then stays closed and is swept away.
         let _ = socket.listen(endpoint);
