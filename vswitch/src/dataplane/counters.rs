@@ -57,6 +57,8 @@ drop_reasons! {
     TooBig = "too_big",
     /// The receiver's queue is full.
     QueueFull = "queue_full",
+    /// The gateway has no way to the packet's destination.
+    NoRoute = "no_route",
     /// The kernel refused the frame.
     Refused = "refused",
 }

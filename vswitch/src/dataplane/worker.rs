@@ -241,7 +241,8 @@ fn coarse() -> (u64, u64) {
         .map_or((0, 0), |t| (t.tv_sec().unsigned_abs(), t.tv_nsec().unsigned_abs()))
 }
 
-fn coarse_ms() -> u32 {
+/// Milliseconds on the workers' clock; wraps.
+pub(crate) fn coarse_ms() -> u32 {
     let (s, ns) = coarse();
     (s * 1000 + ns / 1_000_000) as u32
 }
