@@ -2,5 +2,6 @@
 
 pub mod control;
 pub mod dataplane;
+pub mod overlay;
 pub mod sandbox;
 pub mod sys;
