@@ -46,8 +46,9 @@ reasons! {
     UnknownVni = "vxlan_unknown_vni", "no network has this VNI";
     /// The outer source address is no peer of that VNI.
     UnknownPeer = "vxlan_unknown_peer", "sender is no peer of this VNI";
-    /// More bytes than a receive buffer holds.
-    Oversized = "vxlan_oversized", "datagram is longer than an IP packet";
+    /// More bytes than a receive buffer holds, or a UDP super-frame from the same machine of which
+    /// nobody knows where its datagrams end.
+    Oversized = "vxlan_oversized", "datagram is longer than can be";
     /// The underlay marked congestion on a packet whose inner one cannot carry the mark (RFC 6040,
     /// section 4.2).
     Congestion = "vxlan_ecn_ce", "congestion was marked on a packet that does not take part in ECN";

@@ -41,6 +41,7 @@ pub mod vtep;
 mod batch;
 mod sys;
 mod table;
+mod unfinished;
 
 pub use counters::Counters;
 pub use demux::{Demux, Member};

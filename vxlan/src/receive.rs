@@ -19,6 +19,7 @@ use crate::{
     header::Vni,
     path::Path,
     sys::{Inbox, Incoming, MAX_RECEIVED},
+    unfinished::recognise,
 };
 
 /// Flows of which frames are joined at once, 64 KiB each.
@@ -103,6 +104,7 @@ impl<A> Inbound<A> {
         let (_, inner) = decap(datagram).map_err(refuse)?;
         self.scratch.copy_from(inner, Offload::NONE).map_err(|_| refuse(DropReason::Oversized))?;
         ecn::carry_over(message.tos, self.scratch.bytes_mut()).map_err(refuse)?;
+        recognise(&mut self.scratch, path.room()).map_err(refuse)?;
         if member.network.learning() {
             let source =
                 inner.get(6..12).and_then(|mac| mac.first_chunk()).map_or(MacAddr::ZERO, |m| MacAddr(*m));
