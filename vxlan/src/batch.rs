@@ -165,13 +165,10 @@ impl Batch {
             let run = run.ok_or(SendError::Malformed)?;
             pending = match pending {
                 None => Some(run),
-                Some(before) => match before.join(run) {
-                    Some(both) => Some(both),
-                    None => {
-                        self.post(before, targets, &mut flush);
-                        Some(run)
-                    }
-                },
+                Some(before) => before.join(run).or_else(|| {
+                    self.post(before, targets, &mut flush);
+                    Some(run)
+                }),
             };
         }
         if let Some(run) = pending {
@@ -240,3 +237,7 @@ impl Batch {
         true
     }
 }
+
+#[cfg(test)]
+#[path = "batch_tests.rs"]
+mod tests;

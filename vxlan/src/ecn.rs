@@ -64,7 +64,7 @@ mod tests {
         header.ecn = ecn.try_into().unwrap();
         let mut bytes = Vec::new();
         let builder = PacketBuilder::ethernet2([2; 6], [4; 6])
-            .ip(etherparse::IpHeaders::Ipv4(header, Default::default()));
+            .ip(etherparse::IpHeaders::Ipv4(header, etherparse::Ipv4Extensions::default()));
         builder.udp(1, 2).write(&mut bytes, b"").unwrap();
         bytes
     }

@@ -27,6 +27,8 @@ pub mod drop_reason;
 pub mod ecn;
 pub mod encap;
 pub mod entropy;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod header;
 pub mod mtu;
 pub mod neighbour;

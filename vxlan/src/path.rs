@@ -72,6 +72,10 @@ impl Path {
         self.mtu.load(Relaxed)
     }
 
+    pub(crate) fn set_mtu(&self, mtu: u32) {
+        self.mtu.store(mtu, Relaxed);
+    }
+
     /// Bytes of the longest inner frame, Ethernet header included, that fits into one datagram.
     pub fn room(&self) -> usize {
         let outer = if self.vtep.is_ipv4() { OUTER_IPV4 } else { OUTER_IPV6 };
@@ -83,7 +87,9 @@ impl Path {
     pub fn refresh(&self) -> bool {
         let Some(local) = self.local else { return false };
         let mtu = path_mtu(local, &self.to).unwrap_or(UNKNOWN_MTU);
-        self.mtu.swap(mtu, Relaxed) != mtu
+        let before = self.mtu();
+        self.set_mtu(mtu);
+        before != mtu
     }
 
     /// The kernel cuts what is sent to this peer into datagrams (`UDP_SEGMENT`). Until it refuses.

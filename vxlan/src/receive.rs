@@ -6,7 +6,6 @@ use std::{
     sync::Arc,
 };
 
-use nix::errno::Errno;
 use packet::{Coalescer, Frame, MacAddr, Offload};
 use socket2::Socket;
 
@@ -87,7 +86,7 @@ impl<A> Inbound<A> {
         sender: &mut Sender,
         now: u32,
         sink: &mut impl Sink<A>,
-    ) -> Result<(), (Option<Arc<Member<A>>>, DropReason)> {
+    ) -> Result<(), Refused<A>> {
         let vni = Vni::from_header(datagram).map_err(|reason| (None, reason))?;
         if self.current.as_ref().is_none_or(|current| current.network.vni() != vni) {
             // Flows of two networks may look alike and must not be joined.
@@ -125,6 +124,9 @@ impl<A> Inbound<A> {
     }
 }
 
+/// A datagram that goes no further, and the network it named if there is one.
+type Refused<A> = (Option<Arc<Member<A>>>, DropReason);
+
 /// What is known of a message's sender after its first datagram.
 #[derive(Default)]
 struct Sender {
@@ -160,12 +162,8 @@ impl<A> Receiver<A> {
     /// the number of messages, 0 if there were none. Call again while there are more: the
     /// socket stays readable.
     pub fn receive(&mut self, now: u32, sink: &mut impl Sink<A>) -> usize {
-        let count = match self.inbox.receive(self.socket.as_fd()) {
-            Ok(count) => count,
-            // An error that somebody sent to the socket; taking it has cleared it.
-            Err(Errno::EAGAIN | Errno::EINTR | Errno::ECONNREFUSED) => return 0,
-            Err(_) => return 0,
-        };
+        // EAGAIN, EINTR, or an error that somebody sent to the socket: taking it has cleared it.
+        let Ok(count) = self.inbox.receive(self.socket.as_fd()) else { return 0 };
         for Incoming { bytes, segment, from, tos, truncated } in self.inbox.messages() {
             if truncated {
                 self.drops.add(DropReason::Oversized, 1);

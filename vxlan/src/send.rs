@@ -20,13 +20,16 @@ use crate::{
 /// Most sending sockets of one IP version.
 pub const MAX_SENDERS: usize = 32;
 
+/// Where a worker keeps its batch.
+type Slot = AtomicCell<Option<Box<Batch>>>;
+
 /// The sending side of a VTEP. Every worker has a batch of its own; the sockets are everybody's,
 /// since the kernel takes datagrams for one socket from several threads at once.
 pub struct Sender {
     v4: Box<[Socket]>,
     v6: Box<[Socket]>,
     /// Taken out while in use, so that no worker ever waits for another.
-    batches: Box<[CachePadded<AtomicCell<Option<Box<Batch>>>>]>,
+    batches: Box<[CachePadded<Slot>]>,
     paths: Paths,
 }
 
@@ -55,6 +58,11 @@ impl Sender {
                 .collect(),
             paths: Paths::new(port, locals),
         }
+    }
+
+    /// One that sends nothing.
+    pub(crate) fn without_sockets() -> Self {
+        Self::new(crate::PORT, 1, &mut [])
     }
 
     /// The way to a peer.

@@ -204,13 +204,13 @@ fn read_control(header: &libc::msghdr) -> (Option<usize>, u8) {
         let mut next = libc::CMSG_FIRSTHDR(header);
         while let Some(control) = next.as_ref() {
             let data = libc::CMSG_DATA(next);
-            let len = (control.cmsg_len as usize).saturating_sub(libc::CMSG_LEN(0) as usize);
+            let len = control.cmsg_len.saturating_sub(libc::CMSG_LEN(0) as usize);
             let int = (len >= mem::size_of::<libc::c_int>())
                 .then(|| ptr::read_unaligned(data.cast::<libc::c_int>()));
             match (control.cmsg_level, control.cmsg_type) {
                 (libc::SOL_UDP, libc::UDP_GRO) => segment = int.and_then(|n| usize::try_from(n).ok()),
                 (libc::IPPROTO_IP, libc::IP_TOS) if len >= 1 => tos = *data,
-                (libc::IPPROTO_IPV6, libc::IPV6_TCLASS) => tos = int.unwrap_or(0) as u8,
+                (libc::IPPROTO_IPV6, libc::IPV6_TCLASS) => tos = int.unwrap_or(0).to_le_bytes()[0],
                 _ => {}
             }
             next = libc::CMSG_NXTHDR(header, next);

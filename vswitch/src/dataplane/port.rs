@@ -48,6 +48,9 @@ pub trait Uplink: Send + Sync {
     fn reaches(&self, destination: MacAddr) -> bool;
 }
 
+/// Where a [`Trunk`] hands its frames: the network, the port of it, the frame.
+pub type Deliver<'a> = dyn FnMut(&Arc<Bridge>, &Arc<Port>, &mut Frame) + 'a;
+
 /// A way in that many ports share: one socket for the tunnels of several networks.
 pub trait Trunk: Send {
     /// Readable when [`Trunk::drain`] has something to do.
@@ -55,7 +58,7 @@ pub trait Trunk: Send {
 
     /// Hands over the frames of one batch with the port each has come in on, without waiting.
     /// After the call it holds none.
-    fn drain(&mut self, deliver: &mut dyn FnMut(&Arc<Bridge>, &Arc<Port>, &mut Frame));
+    fn drain(&mut self, deliver: &mut Deliver<'_>);
 }
 
 /// The way in: one queue of a port, owned by one worker.

@@ -48,16 +48,16 @@ impl Receive for AnswerQueue {
     }
 
     fn recv(&mut self, frame: &mut Frame) -> Received {
-        let bytes = match self.0.queue.pop() {
-            Some(bytes) => bytes,
-            None => {
-                // Clear the event, then look again: a push between the two is not lost.
-                let _ = self.0.filled.read();
-                let Some(bytes) = self.0.queue.pop() else { return Received::Empty };
+        let bytes = self.0.queue.pop().or_else(|| {
+            // Clear the event, then look again: a push between the two is not lost.
+            let _ = self.0.filled.read();
+            let bytes = self.0.queue.pop();
+            if bytes.is_some() {
                 let _ = self.0.filled.write(1);
-                bytes
             }
-        };
+            bytes
+        });
+        let Some(bytes) = bytes else { return Received::Empty };
         let result = frame.copy_from(&bytes, Offload::NONE);
         let _ = self.0.spare.push(bytes);
         result.map_or_else(Received::Bad, |()| Received::Frame)

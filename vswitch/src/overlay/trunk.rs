@@ -7,7 +7,7 @@ use packet::{Frame, MacAddr};
 use vxlan::Sink;
 
 use super::OverlayReceiver;
-use crate::dataplane::{Bridge, Port, Switch, Trunk};
+use crate::dataplane::{Bridge, Deliver, Port, Switch, Trunk};
 
 /// Where the frames of a VNI enter the switch.
 pub(super) struct Attachment {
@@ -28,18 +28,18 @@ impl Trunk for VxlanTrunk {
         self.0.fd()
     }
 
-    fn drain(&mut self, deliver: &mut dyn FnMut(&Arc<Bridge>, &Arc<Port>, &mut Frame)) {
+    fn drain(&mut self, deliver: &mut Deliver<'_>) {
         let now = Switch::now();
         self.0.receive(now, &mut ToBridge { now, deliver });
     }
 }
 
-struct ToBridge<'a> {
+struct ToBridge<'a, 'd> {
     now: u32,
-    deliver: &'a mut dyn FnMut(&Arc<Bridge>, &Arc<Port>, &mut Frame),
+    deliver: &'a mut Deliver<'d>,
 }
 
-impl Sink<Attachment> for ToBridge<'_> {
+impl Sink<Attachment> for ToBridge<'_, '_> {
     fn admits(&mut self, to: &Attachment, source: MacAddr) -> bool {
         !to.bridge.is_local(source, 0, to.port.no(), self.now)
     }
