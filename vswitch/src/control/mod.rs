@@ -9,6 +9,7 @@ pub mod id;
 mod migrate;
 pub mod net;
 pub mod paths;
+pub mod publish;
 pub mod record;
 pub mod request;
 pub mod serve;

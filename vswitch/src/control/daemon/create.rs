@@ -13,7 +13,8 @@ use crate::control::error::ControlError;
 use crate::control::expose;
 use crate::control::id;
 use crate::control::net::{NetError, PoolError};
-use crate::control::record::{Container, Dns, Endpoint, Mode, Origin, Status};
+use crate::control::publish::{self, Wish};
+use crate::control::record::{Container, Dns, Endpoint, ExposedPort, Mode, Origin, Protocol, Status};
 use crate::control::request::{CreateReply, CreateRequest, EndpointRequest};
 use crate::sandbox::spec::{EtcFiles, InitSpec, NetworkNamespace, PortSpec, Sandbox, Target};
 
@@ -36,11 +37,6 @@ impl Daemon {
     ) -> Result<CreateReply, ControlError> {
         if request.command.is_empty() == request.attach.is_none() {
             return Err(ControlError::Invalid("give either a command or a namespace to attach".into()));
-        }
-        if !request.publish.is_empty() || request.publish_all {
-            return Err(ControlError::Invalid(
-                "ports cannot be published yet: reach the container by its address".into(),
-            ));
         }
         let id = id::new_id()?;
         let dir = self.dir(&id);
@@ -163,6 +159,19 @@ fn draft(id: &str, dir: &std::path::Path, request: CreateRequest) -> Result<Cont
     for word in &request.expose {
         exposed.extend(expose::parse(word)?);
     }
+    let mut published = Vec::new();
+    for word in &request.publish {
+        published.extend(publish::parse(word)?);
+    }
+    exposed.extend(published.iter().map(|wish| wish.port));
+    if request.publish_all {
+        let already: Vec<ExposedPort> = published.iter().map(|wish| wish.port).collect();
+        let rest = exposed.iter().filter(|port| !already.contains(port));
+        published.extend(rest.map(|port| Wish { port: *port, address: None, host: None }));
+    }
+    if published.iter().any(|wish| wish.port.protocol == Protocol::Udp) {
+        return Err(ControlError::Invalid("UDP ports cannot be published yet".into()));
+    }
     let hosts: Result<Vec<_>, ControlError> =
         request.extra_hosts.iter().map(|word| super::etc::extra_host(word)).collect();
     // Without a value: as the caller has it, which here is not at all.
@@ -204,6 +213,8 @@ fn draft(id: &str, dir: &std::path::Path, request: CreateRequest) -> Result<Cont
             hosts: hosts?,
         },
         exposed,
+        published,
+        bindings: Vec::new(),
     })
 }
 

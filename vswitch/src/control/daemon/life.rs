@@ -44,9 +44,14 @@ impl Daemon {
     }
 
     async fn start_reserved(self: &Arc<Self>, id: &str) -> Result<(), ControlError> {
+        let listeners = self.take_ports(&self.view(id)?.record)?;
         let link = self.link_up(id).await?;
         // On disk before the command may do anything: a daemon that dies here finds it again.
-        let record = self.commit(id, |record| record.status = Status::Running { since: now() })?;
+        let record = self.commit(id, |record| {
+            record.status = Status::Running { since: now() };
+            record.bindings = listeners.iter().map(|(binding, _)| *binding).collect();
+        })?;
+        self.open_ports(id, listeners);
         // Neighbours and names before the command can ask for them.
         self.enter(&record);
         let gone = |_| ControlError::Failed("the container's shim died".into());
@@ -112,6 +117,7 @@ impl Daemon {
             }
             let since = if let Status::Running { since } = record.status { since } else { 0 };
             record.status = Status::Exited { code, since, at: now() };
+            record.bindings.clear();
             // On disk first: a daemon that dies here must not find an address with two. For others
             // to see last: what they are told has ended holds nothing any more.
             if let Err(error) = self.put(&container_key(id), &record) {

@@ -6,6 +6,7 @@ mod etc;
 mod life;
 mod networks;
 mod plug;
+mod ports;
 mod recover;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use super::error::ControlError;
 use super::events::Events;
 use super::id;
 use super::net::{NetworkRecord, Pool};
+use super::publish::FreePorts;
 use super::record::{Container, Status};
 use super::shim_link::ShimLink;
 use super::store::Store;
@@ -171,6 +173,7 @@ pub struct Daemon {
     resolver: Arc<Resolver>,
     /// There is a way out of networks.
     outside: Option<Outside>,
+    free_ports: Mutex<FreePorts>,
     events: Events,
     changed: Notify,
     started: SystemTime,
@@ -346,6 +349,7 @@ impl Daemon {
             writing: Mutex::default(),
             resolver,
             outside,
+            free_ports: Mutex::default(),
             events: Events::default(),
             changed: Notify::new(),
             started: SystemTime::now(),

@@ -246,6 +246,9 @@ impl Daemon {
             }
             self.events.network("connect", &network.record, Some(&id));
         }
+        if !had_way_out {
+            self.republish(&id);
+        }
         self.refresh_names(&id);
         self.rewrite_hosts(&id);
         self.changed.notify_one();
@@ -355,6 +358,7 @@ impl Daemon {
             if let Err(error) = link.ask(&ShimRequest::DefaultRoute(route), SHIM_ANSWER).await {
                 tracing::warn!("container {} has no default route: {error}", super::short(&id));
             }
+            self.republish(&id);
         }
         self.events.network("disconnect", &left, Some(&id));
         self.refresh_names(&id);
