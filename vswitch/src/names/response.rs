@@ -2,7 +2,9 @@
 //! lifetimes and size.
 
 use super::encode::push_opt;
-use super::wire::{self, CLASS_IN, HEADER, LowerName, MAX_NAME, OPT_LEN, Query, UDP_SIZE, flag, rcode, rtype};
+use super::wire::{
+    self, CLASS_IN, HEADER, LowerName, MAX_NAME, OPT_LEN, Query, UDP_SIZE, flag, rcode, rtype,
+};
 
 /// Seconds an answer is kept at most.
 const MAX_TTL: u32 = 86_400;
@@ -34,7 +36,7 @@ pub struct Expected<'a> {
 }
 
 /// A record's place in a message.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Place {
     /// Where its TTL is.
     ttl: usize,
@@ -245,13 +247,16 @@ impl<'a> Reader<'a> {
         }
         let mut places = Vec::with_capacity(count.into());
         for _ in 0..count {
-            places.extend(self.record(section)?);
+            let place = self.record(section)?;
+            if self.opt != Some(place) {
+                places.push(place);
+            }
         }
         Some(places)
     }
 
-    /// One record; its place, unless it is the OPT record.
-    fn record(&mut self, section: Section) -> Option<Option<Place>> {
+    /// The place of the next record.
+    fn record(&mut self, section: Section) -> Option<Place> {
         let start = self.at;
         let fixed = skip_name(self.bytes, start)?;
         let rtype = wire::u16_at(self.bytes, fixed)?;
@@ -267,23 +272,21 @@ impl<'a> Reader<'a> {
                 return None;
             }
             self.opt = Some(place);
-            return Some(None);
+            return Some(place);
         }
         if class == CLASS_IN {
             check_data(self.bytes, rtype, data, end)?;
         }
         let ttl = if ttl > u32::MAX / 2 { 0 } else { ttl };
         self.least = self.least.min(ttl);
-        if section == Section::Answer
-            && (rtype == self.expected.qtype || self.expected.qtype == rtype::ANY)
-        {
+        if section == Section::Answer && (rtype == self.expected.qtype || self.expected.qtype == rtype::ANY) {
             self.answered = true;
         }
         if section == Section::Authority && rtype == rtype::SOA {
             let minimum = wire::u32_at(self.bytes, end.checked_sub(4)?)?;
             self.negative = Some(ttl.min(minimum));
         }
-        Some(Some(place))
+        Some(place)
     }
 
     /// The most any TTL may be, and how long the whole may be kept.

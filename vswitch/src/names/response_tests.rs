@@ -205,7 +205,11 @@ fn broken_records_are_malformed() {
 fn names_in_data_may_not_loop_or_leave_it() {
     let mut message = response(&www(), [1; 4], 300);
     message.answers.clear();
-    message.add_answer(Record::from_rdata(name("www.example"), 60, RData::MX(MX::new(1, name("mail.example")))));
+    message.add_answer(Record::from_rdata(
+        name("www.example"),
+        60,
+        RData::MX(MX::new(1, name("mail.example"))),
+    ));
     let bytes = message.to_vec().unwrap();
     assert!(Response::parse(bytes.clone(), &asked(WWW)).is_ok());
     let len = bytes.len();

@@ -136,13 +136,11 @@ impl Connection {
         if bytes.is_empty() {
             return Ok(());
         }
-        match timeout(self.resolver.config.tcp_idle, self.stream.write_all(bytes)).await {
-            Ok(written) => written,
-            Err(_) => {
-                self.resolver.counters.count(Counter::TcpIdle);
-                Err(io::ErrorKind::TimedOut.into())
-            }
-        }
+        let writing = self.stream.write_all(bytes);
+        timeout(self.resolver.config.tcp_idle, writing).await.unwrap_or_else(|_| {
+            self.resolver.counters.count(Counter::TcpIdle);
+            Err(io::ErrorKind::TimedOut.into())
+        })
     }
 }
 
