@@ -187,8 +187,11 @@ async fn one_container_cannot_have_all_servers_wait_for_it() {
     for _ in 0..3 {
         assert_eq!(receive(&client).await.response_code, ResponseCode::ServFail);
     }
+    let mut stream = TcpStream::connect(greedy.tcp).await.unwrap();
+    write(&mut stream, &[query("tcp.example", RecordType::A)]).await;
+    assert_eq!(read(&mut stream).await.response_code, ResponseCode::ServFail);
     assert_eq!(start.elapsed(), Duration::ZERO);
-    assert_eq!(resolver.stats()["forward_limit"], 3);
+    assert_eq!(resolver.stats()["forward_limit"], 4);
     let client = self::client(&other).await;
     client.send(&query("other.example", RecordType::A)).await.unwrap();
     assert_eq!(receive(&client).await.response_code, ResponseCode::ServFail);
