@@ -4,14 +4,18 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpStream, UdpSocket};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use packet::MacAddr;
 use vswitch::dataplane::tap::tap_port;
 use vswitch::dataplane::{BridgeConfig, PortConfig, Receive, Switch, SwitchConfig};
-use vswitch::gateway::{DhcpConfig, DnsConfig, DnsQuery, DnsReply, Endpoint, GatewayConfig, gateway_port};
+use vswitch::gateway::{
+    DhcpConfig, DnsConfig, DnsQuery, DnsReply, Endpoint, Gateway, GatewayConfig, gateway_port,
+};
 use vswitch::sys::tun::create_tap;
 
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(172, 18, 0, 1);
@@ -19,25 +23,26 @@ const HOST: Ipv4Addr = Ipv4Addr::new(172, 18, 0, 2);
 const OUTSIDE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 const MTU: u32 = 1400;
 
-/// Runs a test of this file in a user and network namespace of its own.
+/// Runs a test of this file in user, network and process namespaces of its own: what it leaves ends
+/// with it.
 fn in_namespace(test: &str) {
     let program = std::env::current_exe().unwrap();
     let mut unshare = Command::new("unshare");
-    unshare.args(["--user", "--map-root-user", "--net", "--"]).arg(program);
+    unshare.args(["--user", "--map-root-user", "--net", "--pid", "--fork", "--"]).arg(program);
     unshare.args(["--exact", test, "--ignored", "--nocapture"]);
     let out = unshare.output().expect("unshare, of util-linux");
     let said = String::from_utf8_lossy(&out.stdout);
-    assert!(out.status.success() && said.contains("1 passed"), "{said}{}", String::from_utf8_lossy(&out.stderr));
+    assert!(
+        out.status.success() && said.contains("1 passed"),
+        "{said}{}",
+        String::from_utf8_lossy(&out.stderr)
+    );
 }
 
 fn run(program: &str, arguments: &[&str]) -> String {
     let out = Command::new(program).args(arguments).output().unwrap_or_else(|e| panic!("{program}: {e}"));
     let said = String::from_utf8_lossy(&out.stdout).into_owned();
-    assert!(
-        out.status.success(),
-        "{program} {arguments:?}: {said}{}",
-        String::from_utf8_lossy(&out.stderr)
-    );
+    assert!(out.status.success(), "{program} {arguments:?}: {said}{}", String::from_utf8_lossy(&out.stderr));
     said
 }
 
@@ -56,7 +61,8 @@ bound)
     ip route replace default via "$router"
     for v in ip subnet router dns mtu hostname domain search lease serverid; do
         eval "echo \"$v=\$$v\""
-    done >"$0.said"
+    done >"$0.part"
+    mv "$0.part" "$0.said"
     ;;
 esac
 "#;
@@ -106,8 +112,12 @@ fn inside() {
     let directory = tempfile::tempdir().unwrap();
     let script = directory.path().join("script");
     executable(&script, SCRIPT);
-    run("udhcpc", &["-i", "eth0", "-f", "-q", "-n", "-t", "20", "-T", "1", "-s", script.to_str().unwrap()]);
-    let said = std::fs::read_to_string(directory.path().join("script.said")).unwrap();
+    let mut client = Command::new("udhcpc");
+    client.args(["-i", "eth0", "-f", "-t", "20", "-T", "1", "-s", script.to_str().unwrap()]);
+    let mut client = client.spawn().expect("udhcpc, of Debian's package of that name");
+    let note = directory.path().join("script.said");
+    eventually("lease", || note.exists());
+    let said = std::fs::read_to_string(note).unwrap();
     let expected = [
         "ip=172.18.0.2",
         "subnet=255.255.0.0",
@@ -122,6 +132,8 @@ fn inside() {
     ];
     assert_eq!(said.lines().collect::<Vec<_>>(), expected);
 
+    renews_and_gives_back(&gateway, &mut client);
+
     run("ip", &["-6", "address", "add", "fd00::2/64", "dev", "eth0", "nodad"]);
     for target in ["172.18.0.1", "fd00::1"] {
         for size in ["0", "56", "30000"] {
@@ -133,8 +145,22 @@ fn inside() {
         names(server);
     }
     let stats = gateway.stats();
-    assert_eq!((stats.dhcp_offers, stats.dhcp_acks, stats.dhcp_naks), (1, 1, 0));
     assert_eq!((stats.malformed, stats.bad_checksum), (0, 0));
+}
+
+/// A client that is told to renews its lease with the gateway alone, and gives it back.
+fn renews_and_gives_back(gateway: &Gateway, client: &mut Child) {
+    let signal = |signal| kill(Pid::from_raw(client.id().cast_signed()), signal).unwrap();
+    signal(Signal::SIGUSR1);
+    eventually("renewal", || gateway.stats().dhcp_acks == 2);
+    signal(Signal::SIGUSR2);
+    eventually("release", || gateway.stats().dhcp_releases == 1);
+    signal(Signal::SIGTERM);
+    client.wait().unwrap();
+    let stats = gateway.stats();
+    assert_eq!((stats.dhcp_offers, stats.dhcp_acks, stats.dhcp_naks), (1, 2, 0));
+    run("ip", &["address", "replace", "172.18.0.2/16", "dev", "eth0"]);
+    run("ip", &["route", "replace", "default", "via", "172.18.0.1"]);
 }
 
 /// What nobody listens for is refused as by any host.

@@ -43,8 +43,8 @@ const TURN: usize = 128;
 pub struct DnsConfig {
     /// Called for every query.
     pub handler: DnsHandler,
-    /// Where the gateway's task runs, and the handler is called. One gateway has one task, which
-    /// stays on the runtime it was first given.
+    /// Where the gateway's task runs, and the handler is called; its timers must be enabled. One
+    /// gateway has one task, which stays on the runtime it was first given.
     pub runtime: tokio::runtime::Handle,
 }
 

@@ -23,7 +23,7 @@ use connection::Connection;
 
 /// Connections of one gateway.
 const MAX: usize = 64;
-/// Connections of one address.
+/// Connections of one address, and of one station.
 const MAX_PER_PEER: usize = 16;
 
 /// All connections of a gateway.
@@ -102,7 +102,8 @@ impl Connections {
 
     /// Makes room for a connection, if there may be one more; where it is.
     fn open(&mut self, shared: &Arc<Shared>, head: Head, now: Instant) -> Option<usize> {
-        let of_peer = self.all.iter().filter(|c| c.head().source.ip() == head.source.ip()).count();
+        let is_peers = |c: &&Connection| c.head().source.ip() == head.source.ip() || c.head().mac == head.mac;
+        let of_peer = self.all.iter().filter(is_peers).count();
         if self.all.len() >= MAX && of_peer < MAX_PER_PEER {
             // Who never finishes opening makes room for who may.
             let half_open = |c: &&(usize, &Connection)| c.1.is_half_open();

@@ -223,7 +223,9 @@ impl Connection {
     fn schedule(&mut self, now: Instant) {
         let clock = self.clock(now);
         let wanted = self.interface.poll_at(clock, &self.sockets);
-        let wanted = wanted.map(|at| now + Duration::from((at.max(clock)) - clock));
+        // What was due now has just been done.
+        let wanted =
+            wanted.map(|at| now + Duration::from(at.max(clock) - clock).max(Duration::from_millis(1)));
         let patience = self.last + self.patience();
         self.due = wanted.map_or(patience, |wanted| wanted.min(patience));
     }

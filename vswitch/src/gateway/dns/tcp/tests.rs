@@ -385,7 +385,9 @@ fn connections_have_a_limit_for_each_address_and_in_all() {
     let (mut frame, mut scratch) = (Frame::new(), Frame::new());
     for n in 0..200u8 {
         let source = IpAddr::from([172, 18, 1, n]);
-        let syn = samples::tcp_frame((source, 1), (GATEWAY.into(), 53), (1, 0, flags::SYN), &[]);
+        let mut syn = samples::tcp_frame((source, 1), (GATEWAY.into(), 53), (1, 0, flags::SYN), &[]);
+        syn[11] = n;
+        syn[10] = 1;
         frame.copy_from(&syn, Offload::NONE).unwrap();
         net.transmit.send(0, &mut frame, &mut scratch).unwrap();
         net.settle(true);
@@ -397,6 +399,21 @@ fn connections_have_a_limit_for_each_address_and_in_all() {
     assert_eq!(still, MAX_PER_PEER);
     net.pass(Duration::from_secs(8));
     assert_eq!(net.connections.all.len(), MAX_PER_PEER, "half-open ones are forgotten");
+}
+
+#[test]
+fn a_station_gains_nothing_by_having_many_addresses() {
+    let mut net = Net::new(false);
+    let (mut frame, mut scratch) = (Frame::new(), Frame::new());
+    for n in 0..200u8 {
+        let source = IpAddr::from([172, 18, 1, n]);
+        let syn = samples::tcp_frame((source, 1), (GATEWAY.into(), 53), (1, 0, flags::SYN), &[]);
+        frame.copy_from(&syn, Offload::NONE).unwrap();
+        net.transmit.send(0, &mut frame, &mut scratch).unwrap();
+        net.settle(true);
+    }
+    assert_eq!(net.connections.all.len(), MAX_PER_PEER);
+    assert_eq!(net.gateway.stats().dns_connections_refused, 200 - MAX_PER_PEER as u64);
 }
 
 #[test]
