@@ -174,12 +174,12 @@ fn draft(id: &str, dir: &std::path::Path, request: CreateRequest) -> Result<Cont
         Ok((name.to_owned(), value.to_owned()))
     });
     if let Some(domain) = &request.domainname
-        && (domain.len() > 64 || domain.contains(['\0', '\n', ' ']))
+        && (domain.len() > 64 || !(domain.is_empty() || is_field(domain)))
     {
         return Err(ControlError::Invalid(format!("\"{domain}\" cannot be a domain name")));
     }
     for word in request.dns_search.iter().chain(&request.dns_options) {
-        if word.is_empty() || word.contains(['\0', '\n', ' ', '\t']) {
+        if !is_field(word) {
             return Err(ControlError::Invalid(format!("{word:?} is not a valid domain or resolver option")));
         }
     }
@@ -316,7 +316,7 @@ impl Books {
             (None, _) => id::short(&record.id).to_owned(),
         };
         let name = &record.hostname;
-        if name.is_empty() || name.len() > 64 || name.contains(['\0', '\n', ' ', '\t', '/']) {
+        if name.len() > 64 || !is_field(name) || name.contains('/') {
             return Err(ControlError::Invalid(format!("\"{name}\" cannot be a host name")));
         }
         Ok(())
@@ -421,7 +421,7 @@ impl Books {
             return Err(no_alias());
         }
         for alias in &request.aliases {
-            if alias.is_empty() || alias.len() > 253 || alias.contains(['\0', '\n', ' ', '\t', '/']) {
+            if alias.len() > 253 || !is_field(alias) || alias.contains('/') {
                 return Err(ControlError::Invalid(format!("\"{alias}\" cannot be an alias")));
             }
         }
