@@ -4,5 +4,6 @@ pub mod control;
 pub mod dataplane;
 pub mod gateway;
 pub mod names;
+pub mod overlay;
 pub mod sandbox;
 pub mod sys;

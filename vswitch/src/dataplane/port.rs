@@ -1,11 +1,13 @@
 //! A port: where frames enter and leave a network.
 
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
-use packet::{Frame, FrameError};
+use packet::{Frame, FrameError, MacAddr};
 use parking_lot::RwLock;
 
+use super::bridge::Bridge;
 use super::counters::{DropReason, PortCounters};
 use super::fdb::PortNo;
 use super::storm::StormControl;
@@ -23,6 +25,40 @@ pub trait Transmit: Send + Sync {
     fn interface(&self) -> Option<String> {
         None
     }
+
+    /// Frames are gathered, and leave when [`Transmit::flush`] says so.
+    fn gathers(&self) -> bool {
+        false
+    }
+
+    /// Sends what `worker` has given since the last time. Called at the end of each batch in which
+    /// a frame went to a port that [gathers](Transmit::gathers).
+    fn flush(&self, _worker: usize) {}
+
+    /// The stations behind the port are on other hosts, and it knows by itself which.
+    fn uplink(&self) -> Option<&dyn Uplink> {
+        None
+    }
+}
+
+/// A port to other hosts. Its stations are no entries of the forwarding table, which so has those of
+/// this host only: a frame from outside that claims to be of one of them is dropped.
+pub trait Uplink: Send + Sync {
+    /// The station is known to be behind this port.
+    fn reaches(&self, destination: MacAddr) -> bool;
+}
+
+/// Where a [`Trunk`] hands its frames: the network, the port of it, the frame.
+pub type Deliver<'a> = dyn FnMut(&Arc<Bridge>, &Arc<Port>, &mut Frame) + 'a;
+
+/// A way in that many ports share: one socket for the tunnels of several networks.
+pub trait Trunk: Send {
+    /// Readable when [`Trunk::drain`] has something to do.
+    fn fd(&self) -> BorrowedFd<'_>;
+
+    /// Hands over the frames of one batch with the port each has come in on, without waiting.
+    /// After the call it holds none.
+    fn drain(&mut self, deliver: &mut Deliver<'_>);
 }
 
 /// The way in: one queue of a port, owned by one worker.
@@ -67,6 +103,8 @@ pub struct Port {
     owner: RwLock<String>,
     interface: String,
     transmit: Box<dyn Transmit>,
+    gathers: bool,
+    is_uplink: bool,
     counters: PortCounters,
     mtu: AtomicU32,
     admin_up: AtomicBool,
@@ -90,6 +128,8 @@ impl Port {
             no,
             owner: RwLock::new(config.owner),
             interface: config.interface,
+            gathers: transmit.gathers(),
+            is_uplink: transmit.uplink().is_some(),
             transmit,
             counters: PortCounters::new(workers),
             mtu: AtomicU32::new(config.mtu),
@@ -190,6 +230,23 @@ impl Port {
     /// Limits for what this port makes everybody receive.
     pub fn storm(&self) -> &StormControl {
         &self.storm
+    }
+
+    /// The port leads to other hosts.
+    pub fn is_uplink(&self) -> bool {
+        self.is_uplink
+    }
+
+    pub(super) fn reaches(&self, destination: MacAddr) -> bool {
+        self.transmit.uplink().is_some_and(|uplink| uplink.reaches(destination))
+    }
+
+    pub(super) fn gathers(&self) -> bool {
+        self.gathers
+    }
+
+    pub(super) fn flush(&self, worker: usize) {
+        self.transmit.flush(worker);
     }
 
     pub(super) fn note_received(&self, worker: usize, bytes: usize) {

@@ -14,8 +14,11 @@ use crate::control::net::NetworkRecord;
 use crate::control::record::{Container, Endpoint};
 use crate::dataplane::policy::{Opening, Policy};
 use crate::dataplane::{Bridge, Port, PortConfig, Switch};
-use crate::gateway::{self, DhcpConfig, Gateway, GatewayConfig};
-use crate::names::{Attached, NetworkNames, Resolver, Service, View};
+use crate::gateway::{self, DhcpConfig, DnsConfig, DnsQuery, DnsReply, Gateway, GatewayConfig};
+use crate::names::{self, Attached, NetworkNames, Resolver, Service, View};
+
+/// Bytes of the headers of a UDP datagram over IPv6, and so more than over IPv4.
+const UDP_OVER_IPV6: u32 = 48;
 
 /// What switches a network, and what answers on it.
 pub(super) struct Fabric {
@@ -27,13 +30,19 @@ pub(super) struct Fabric {
 
 impl Fabric {
     /// Sets a network's switching up.
-    pub(super) fn new(switch: &Switch, record: &NetworkRecord) -> Result<Self, String> {
+    pub(super) fn new(
+        switch: &Switch,
+        resolver: &Arc<Resolver>,
+        record: &NetworkRecord,
+    ) -> Result<Self, String> {
+        let names = NetworkNames::new(&record.name);
         let bridge = switch.add_bridge(&crate::dataplane::BridgeConfig::default());
         bridge.fdb().set_ageing(record.ageing);
         if !record.icc() {
             bridge.set_policy(Some(Policy::default()));
         }
-        let config = configuration(record);
+        let dns = name_service(resolver, record, &names);
+        let config = GatewayConfig { dns, ..configuration(record) };
         let mac = config.mac;
         let (gateway, transmit, receive) = gateway::gateway_port(config).map_err(|e| e.to_string())?;
         let port = PortConfig { owner: "gateway".into(), interface: record.bridge_name(), mtu: record.mtu(), trusted: true };
@@ -43,7 +52,7 @@ impl Fabric {
         // Nobody else is ever taken for the gateway.
         let station = crate::dataplane::fdb::Station { mac, vlan: 0 };
         bridge.fdb().set_static(station, gateway_port.no(), Switch::now());
-        Ok(Self { bridge, gateway, gateway_port, names: NetworkNames::new(&record.name) })
+        Ok(Self { bridge, gateway, gateway_port, names })
     }
 
     pub(super) fn tear_down(&self, switch: &Switch) {
@@ -56,13 +65,13 @@ impl Fabric {
         let Ok(mac) = endpoint.mac.parse::<MacAddr>() else { return };
         self.gateway.set_endpoint(
             mac,
-            gateway::Endpoint {
+            &gateway::Endpoint {
                 address: endpoint.v4.map(|net| net.addr()),
                 hostname: Some(record.hostname.clone()),
                 search: record.dns.search.clone(),
             },
         );
-        self.gateway.announce(mac, &endpoint.addresses());
+        self.gateway.announce(&endpoint.addresses(), mac);
     }
 
     /// Sets the names of an endpoint.
@@ -79,6 +88,32 @@ impl Fabric {
             self.gateway.remove_endpoint(mac);
         }
     }
+}
+
+/// Who answers DNS at a network's gateway: the network's own names, and what is known outside.
+fn name_service(
+    resolver: &Arc<Resolver>,
+    record: &NetworkRecord,
+    names: &Arc<NetworkNames>,
+) -> Option<DnsConfig> {
+    let runtime = tokio::runtime::Handle::try_current().ok()?;
+    let networks = if record.is_default_bridge() { Vec::new() } else { vec![Attached::from(names.clone())] };
+    let view = Arc::new(View { networks, forward: !record.internal, ..View::default() });
+    let (resolver, tasks) = (resolver.clone(), runtime.clone());
+    let largest = u16::try_from(record.mtu().saturating_sub(UDP_OVER_IPV6)).unwrap_or(u16::MAX);
+    let handler = move |query: DnsQuery, reply: DnsReply| {
+        let (resolver, view) = (resolver.clone(), view.clone());
+        tasks.spawn(async move {
+            let transport = match query.transport() {
+                gateway::Transport::Udp => names::Transport::Udp(largest),
+                gateway::Transport::Tcp => names::Transport::Tcp,
+            };
+            if let Some(answer) = resolver.answer(&view, query.message(), transport).await {
+                reply.send(&answer);
+            }
+        });
+    };
+    Some(DnsConfig { handler: Arc::new(handler), runtime })
 }
 
 /// The addresses of two endpoints that can talk to each other.

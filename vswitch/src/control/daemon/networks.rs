@@ -39,7 +39,7 @@ impl Daemon {
         let pools: Result<Vec<Pool>, _> = record.active().map(|config| config.pool()).collect();
         let pools = pools.map_err(|e| ControlError::Failed(format!("network {}: {e}", record.name)))?;
         let fabric = if record.has_addresses() {
-            let fabric = off_the_runtime(|| Fabric::new(&self.switch, &record));
+            let fabric = off_the_runtime(|| Fabric::new(&self.switch, &self.resolver, &record));
             Some(fabric.map_err(|e| ControlError::Failed(format!("network {}: {e}", record.name)))?)
         } else {
             None
