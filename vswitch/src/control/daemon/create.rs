@@ -8,6 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use packet::MacAddr;
 
+use super::etc::{is_field, is_link};
 use super::{Books, Daemon, Live, Phase, QUEUES, container_key, gateways, now};
 use crate::control::error::ControlError;
 use crate::control::expose;
@@ -153,6 +154,13 @@ impl Daemon {
 /// A record of what was asked for, as far as that alone can be checked.
 fn draft(id: &str, dir: &std::path::Path, request: CreateRequest) -> Result<Container, ControlError> {
     let origin = match request.attach {
+        Some(Target::Pid(..=0)) => return Err(ControlError::Invalid("a process has a number above 0".into())),
+        Some(Target::Netns(path)) if !path.is_absolute() => {
+            return Err(ControlError::Invalid(format!(
+                "{} says nothing here: give the whole path of the namespace",
+                path.display()
+            )));
+        }
         Some(target) => Origin::Attach { netns: identity(&target), target },
         None => Origin::Run {
             command: request.command,
@@ -424,6 +432,9 @@ impl Books {
             if alias.len() > 253 || !is_field(alias) || alias.contains('/') {
                 return Err(ControlError::Invalid(format!("\"{alias}\" cannot be an alias")));
             }
+        }
+        if let Some(word) = request.links.iter().find(|word| !is_link(word)) {
+            return Err(ControlError::Invalid(format!("invalid link format: {word}")));
         }
         let wished_mac = request.mac_address.as_deref().map(mac_of).transpose()?;
         let endpoint_id = id::new_id()?;

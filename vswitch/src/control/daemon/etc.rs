@@ -196,6 +196,9 @@ impl Books {
         for request in networks {
             let is_default = self.resolve_network(&request.network).ok() == Some(self.default_network_id());
             for word in &request.links {
+                if !is_link(word) {
+                    return Err(ControlError::Invalid(format!("invalid link format: {word}")));
+                }
                 let (name, alias) = link(word);
                 if !is_default {
                     // There a link is one more name, for whatever has the target's name by then.
