@@ -40,7 +40,7 @@ impl Host {
 
     fn container(&self) -> (MemoryHost, Arc<Port>) {
         let (host, tx, rx) = memory_port(64).unwrap();
-        let config = PortConfig { owner: "host".into(), interface: "eth0".into(), mtu: 1450 };
+        let config = PortConfig { owner: "host".into(), interface: "eth0".into(), mtu: 1450, trusted: false };
         let rx: Box<dyn Receive> = Box::new(rx);
         (host, self.switch.add_port(&self.bridge, config, Box::new(tx), vec![rx]).unwrap())
     }
@@ -246,7 +246,7 @@ fn networks_on_one_socket_do_not_mix() {
         .collect();
     let (a, b) = (hosts[0].container().0, hosts[1].container().0);
     let (other, tx, rx) = memory_port(64).unwrap();
-    let config = PortConfig { owner: "other".into(), interface: "eth0".into(), mtu: 1450 };
+    let config = PortConfig { owner: "other".into(), interface: "eth0".into(), mtu: 1450, trusted: false };
     let rx: Box<dyn Receive> = Box::new(rx);
     hosts[1].switch.add_port(&others[1].0, config, Box::new(tx), vec![rx]).unwrap();
     send(&a, &frame(MacAddr::BROADCAST, mac(1), b"one"));

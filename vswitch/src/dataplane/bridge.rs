@@ -248,19 +248,35 @@ impl Bridge {
         if to.gathers() && !ctx.unflushed.iter().any(|port| Arc::ptr_eq(port, to)) {
             ctx.unflushed.push(to.clone());
         }
-        if !ctx.capture.is_active() {
-            let _ = to.transmit(ctx.worker, frame, &mut ctx.scratch);
-            return;
+        let _ = self.emit(ctx.worker, &ctx.capture, to, frame, &mut ctx.scratch);
+    }
+
+    /// Sends a frame out of a port of this network, past the forwarding table, and shows it to
+    /// captures.
+    ///
+    /// # Errors
+    /// The reason why it was dropped; it is counted.
+    pub fn emit(
+        &self,
+        worker: usize,
+        capture: &CaptureHub,
+        to: &Arc<Port>,
+        frame: &mut Frame,
+        scratch: &mut Frame,
+    ) -> Result<(), DropReason> {
+        if !capture.is_active() {
+            return to.transmit(worker, frame, scratch);
         }
         // Before the write, which may run the receiver's stack up to its answer. What then fails
         // after all is recorded once more, with the reason.
         let expected = to.is_up();
         if expected {
-            ctx.capture.record(self.uid, to, Direction::Outbound, frame, None);
+            capture.record(self.uid, to, Direction::Outbound, frame, None);
         }
-        let result = to.transmit(ctx.worker, frame, &mut ctx.scratch);
+        let result = to.transmit(worker, frame, scratch);
         if !expected || result.is_err() {
-            ctx.capture.record(self.uid, to, Direction::Outbound, frame, result.err());
+            capture.record(self.uid, to, Direction::Outbound, frame, result.err());
         }
+        result
     }
 }

@@ -15,7 +15,8 @@ use super::storm::StormControl;
 /// The way out of a port. Any worker may call it at any time.
 pub trait Transmit: Send + Sync {
     /// Sends one frame, whole or cut as the other side needs it. The frame's bytes are the same
-    /// afterwards; `scratch` is the worker's second buffer.
+    /// afterwards, but for one that was meant for this port alone; `scratch` is the worker's second
+    /// buffer.
     ///
     /// # Errors
     /// The reason why the frame was dropped. Nothing here waits.
@@ -264,13 +265,14 @@ impl Port {
         frame: &mut Frame,
         scratch: &mut Frame,
     ) -> Result<(), DropReason> {
+        let len = frame.len();
         let result = self.check(frame).and_then(|()| self.transmit.send(worker, frame, scratch));
         match result {
             Ok(()) => {
                 if !self.link_up.load(Relaxed) {
                     self.link_up.store(true, Relaxed);
                 }
-                self.counters.sent(worker, frame.len());
+                self.counters.sent(worker, len);
             }
             Err(reason) => {
                 // A TAP says that it is down only when written to; poll keeps silent.

@@ -166,6 +166,40 @@ impl Switch {
         Ok(TrunkId(uid))
     }
 
+    /// The same, with a certain worker.
+    ///
+    /// # Errors
+    /// [`AddPortError::Watch`] or [`AddPortError::Stopping`].
+    pub fn add_trunk_on(&self, worker: usize, trunk: Box<dyn Trunk>) -> Result<TrunkId, AddPortError> {
+        let uid = self.uid();
+        let mut state = self.state.lock();
+        let (done, answer) = crossbeam_channel::bounded(1);
+        let handle = state.workers.get(worker).ok_or(AddPortError::Stopping)?;
+        handle.send(Command::AddTrunk { uid, trunk, done });
+        answer.recv().map_err(|_| AddPortError::Stopping)?.map_err(AddPortError::Watch)?;
+        if let Some(load) = state.load.get_mut(worker) {
+            *load += 1;
+        }
+        state.placement.entry(uid).or_default().push(worker);
+        Ok(TrunkId(uid))
+    }
+
+    /// Does something on a worker's own thread, between two batches, and waits for it. `None` when
+    /// there is no such worker any more.
+    pub fn run_on<T: Send + 'static>(&self, worker: usize, act: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        let (done, answer) = crossbeam_channel::bounded(1);
+        let run = Box::new(move || {
+            let _ = done.send(act());
+        });
+        self.state.lock().workers.get(worker)?.send(Command::Run(run));
+        answer.recv().ok()
+    }
+
+    /// The worker that reads a port's first queue.
+    pub fn home_of(&self, port: &Port) -> Option<usize> {
+        self.state.lock().placement.get(&port.uid())?.first().copied()
+    }
+
     /// Stops reading a trunk. When this returns no worker has it any more.
     pub fn remove_trunk(&self, TrunkId(uid): TrunkId) {
         self.state.lock().withdraw(uid);

@@ -1,5 +1,6 @@
 //! Workers: threads that carry each frame from the read to the write.
 
+use std::cell::Cell;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -59,7 +60,19 @@ pub(super) enum Command {
         uid: u64,
         done: Sender<()>,
     },
+    /// Something to do on the worker's own thread.
+    Run(Box<dyn FnOnce() + Send>),
     Stop,
+}
+
+thread_local! {
+    static CURRENT_PORT: Cell<u64> = const { Cell::new(0) };
+}
+
+/// The [`Port::uid`] of the port from which the calling worker has its present batch of frames.
+/// What a frame says of its origin may be forged, this is not.
+pub fn current_port() -> u64 {
+    CURRENT_PORT.get()
 }
 
 /// The control side's end of one worker.
@@ -218,6 +231,7 @@ impl Worker {
             }
             _ => return,
         };
+        CURRENT_PORT.set(port.uid());
         let ports = bridge.port_guard();
         for _ in 0..BATCH {
             match rx.recv(&mut self.frame) {
@@ -267,6 +281,7 @@ impl Worker {
                     }
                     let _ = done.send(());
                 }
+                Command::Run(act) => act(),
                 Command::Stop => return false,
             }
         }

@@ -19,6 +19,9 @@ pub trait Beyond: Send + Sync {
     /// # Errors
     /// The reason why the frame was dropped. Nothing here may wait.
     fn forward(&self, worker: usize, frame: &mut Frame, scratch: &mut Frame) -> Result<(), DropReason>;
+
+    /// The batch in which the worker gave frames is over.
+    fn flush(&self, _worker: usize) {}
 }
 
 /// Everything a gateway has to know of its network.

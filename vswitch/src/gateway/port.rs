@@ -213,6 +213,16 @@ impl Transmit for GatewayTransmit {
             Class::Martian => Err(DropReason::NoRoute),
         }
     }
+
+    fn gathers(&self) -> bool {
+        true
+    }
+
+    fn flush(&self, worker: usize) {
+        if let Some(beyond) = &self.0.state.load().config.beyond {
+            beyond.flush(worker);
+        }
+    }
 }
 
 impl GatewayTransmit {

@@ -114,6 +114,7 @@ impl Overlay {
             owner: "overlay".to_owned(),
             interface: format!("vxlan{vni}"),
             mtu: u16::MAX.into(),
+            trusted: false,
         };
         let queue: Box<dyn Receive> = Box::new(queue);
         let port = switch.add_port(bridge, port, Box::new(transmit), vec![queue])?;
