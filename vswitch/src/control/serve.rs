@@ -17,6 +17,7 @@ use super::daemon::Daemon;
 use super::error::ControlError;
 use super::store::{Store, StoreError};
 use crate::dataplane::{PortEvent, Switch, SwitchConfig};
+use crate::outside::Outside;
 
 /// What the daemon is told.
 #[derive(Clone, Debug)]
@@ -159,7 +160,14 @@ async fn serve(config: &Config, store: Store, descriptors: u64, ready: impl FnOn
     });
     let switch = Switch::new(&config.switch, &sink)?;
     let resolver = crate::names::Resolver::new(crate::names::Config::default());
-    let daemon = Daemon::new(switch, store, config.data_dir.clone(), resolver)?;
+    let outside = match Outside::new(&switch, &nat::config::Config::default()) {
+        Ok(outside) => Some(outside),
+        Err(error) => {
+            tracing::warn!("containers cannot reach the outside: {error}");
+            None
+        }
+    };
+    let daemon = Daemon::new(switch, store, config.data_dir.clone(), resolver, outside)?;
     let (listener, socket_lock) = listen(&config.socket)?;
     daemon.recover().await?;
 

@@ -121,7 +121,7 @@ impl Outside {
     }
 
     fn start(switch: &Switch, worker: usize, config: Config) -> Result<OwnedFd, OutsideError> {
-        let capture = switch.capture();
+        let capture = switch.capture().clone();
         let start = move || -> Result<OwnedFd, NewEngineError> {
             let engine = Engine::new(config)?;
             let sockets = engine.fd().try_clone_to_owned()?;

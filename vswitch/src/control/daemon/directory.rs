@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
+use nat::config::InsideConfig;
 use packet::MacAddr;
 
 use super::{Books, Daemon};
@@ -14,7 +15,7 @@ use crate::control::net::NetworkRecord;
 use crate::control::record::{Container, Endpoint};
 use crate::dataplane::policy::{Opening, Policy};
 use crate::dataplane::{Bridge, Port, PortConfig, Switch};
-use crate::gateway::{self, DhcpConfig, DnsConfig, DnsQuery, DnsReply, Gateway, GatewayConfig};
+use crate::gateway::{self, Beyond, DhcpConfig, DnsConfig, DnsQuery, DnsReply, Gateway, GatewayConfig};
 use crate::names::{self, Attached, NetworkNames, Resolver, Service, View};
 
 /// Bytes of the headers of a UDP datagram over IPv6, and so more than over IPv4.
@@ -33,6 +34,7 @@ impl Fabric {
     pub(super) fn new(
         switch: &Switch,
         resolver: &Arc<Resolver>,
+        beyond: Option<Arc<dyn Beyond>>,
         record: &NetworkRecord,
     ) -> Result<Self, String> {
         let names = NetworkNames::new(&record.name);
@@ -42,7 +44,8 @@ impl Fabric {
             bridge.set_policy(Some(Policy::default()));
         }
         let dns = name_service(resolver, record, &names);
-        let config = GatewayConfig { dns, ..configuration(record) };
+        let beyond = beyond.filter(|_| !record.internal);
+        let config = GatewayConfig { dns, beyond, ..configuration(record) };
         let mac = config.mac;
         let (gateway, transmit, receive) = gateway::gateway_port(config).map_err(|e| e.to_string())?;
         let port = PortConfig { owner: "gateway".into(), interface: record.bridge_name(), mtu: record.mtu(), trusted: true };
@@ -121,6 +124,25 @@ fn pairs(a: &Endpoint, b: &Endpoint) -> Vec<(IpAddr, IpAddr)> {
     let of = |e: &Endpoint| e.addresses();
     let all = of(a).into_iter().flat_map(|a| of(b).into_iter().map(move |b| (a, b)));
     all.filter(|(a, b)| a.is_ipv4() == b.is_ipv4()).collect()
+}
+
+/// What an endpoint's address translation has to know of it.
+pub(super) fn translation(record: &NetworkRecord, endpoint: &Endpoint) -> Option<InsideConfig> {
+    let gateway = configuration(record);
+    let mut config = InsideConfig::new(gateway.mac);
+    config.addresses = endpoint.addresses();
+    config.mac = endpoint.mac.parse().ok();
+    config.gateway_v4 = gateway.v4.first().map(|net| net.addr());
+    config.gateway_v6 = gateway.v6.first().map(|net| net.addr());
+    config.subnets = record.active().map(|c| c.subnet).collect();
+    config.mtu = u16::try_from(record.mtu()).unwrap_or(u16::MAX);
+    config.outbound = record.masquerade();
+    match record.outbound_address() {
+        Some(IpAddr::V4(address)) => config.source_v4 = Some(address),
+        Some(IpAddr::V6(address)) => config.source_v6 = Some(address),
+        None => {}
+    }
+    Some(config)
 }
 
 fn configuration(record: &NetworkRecord) -> GatewayConfig {

@@ -28,6 +28,7 @@ use super::shim_link::ShimLink;
 use super::store::Store;
 use crate::dataplane::{Bridge, Port, Switch};
 use crate::names::Resolver;
+use crate::outside::{Inside, Outside};
 use crate::sandbox::spec::ShimRequest;
 
 pub use directory::Directory;
@@ -61,6 +62,8 @@ pub struct Plugged {
     pub bridge: Arc<Bridge>,
     /// The port.
     pub port: Arc<Port>,
+    /// Its way out, if it has one.
+    pub inside: Option<Inside>,
 }
 
 struct Live {
@@ -166,6 +169,8 @@ pub struct Daemon {
     /// Taken before the books' lock.
     writing: Mutex<()>,
     resolver: Arc<Resolver>,
+    /// There is a way out of networks.
+    outside: Option<Outside>,
     events: Events,
     changed: Notify,
     started: SystemTime,
@@ -331,6 +336,7 @@ impl Daemon {
         store: Store,
         data_dir: PathBuf,
         resolver: Arc<Resolver>,
+        outside: Option<Outside>,
     ) -> Result<Arc<Self>, ControlError> {
         let daemon = Arc::new(Self {
             switch,
@@ -339,6 +345,7 @@ impl Daemon {
             books: Mutex::default(),
             writing: Mutex::default(),
             resolver,
+            outside,
             events: Events::default(),
             changed: Notify::new(),
             started: SystemTime::now(),
@@ -528,10 +535,17 @@ impl Daemon {
         if let Some(link) = link {
             let _ = link.send(&ShimRequest::Quit);
         }
-        for plugged in ports {
-            self.switch.remove_port(&plugged.bridge, &plugged.port);
+        for plugged in &ports {
+            self.remove_port(plugged);
         }
         self.release(&lent);
+    }
+
+    fn remove_port(&self, plugged: &Plugged) {
+        if let Some(inside) = plugged.inside {
+            Outside::remove(&self.switch, inside);
+        }
+        self.switch.remove_port(&plugged.bridge, &plugged.port);
     }
 
     fn release(&self, lent: &[Lent]) {

@@ -10,6 +10,7 @@ use crate::control::net::create::{Surroundings, create};
 use crate::control::net::request::NetworkCreateRequest;
 use crate::control::net::selection::PruneFilter;
 use crate::control::net::{NetworkRecord, Pool, host_routes};
+use crate::outside::Outside;
 
 impl Daemon {
     /// Reads the networks of an earlier daemon, and makes those that are always there.
@@ -39,7 +40,8 @@ impl Daemon {
         let pools: Result<Vec<Pool>, _> = record.active().map(|config| config.pool()).collect();
         let pools = pools.map_err(|e| ControlError::Failed(format!("network {}: {e}", record.name)))?;
         let fabric = if record.has_addresses() {
-            let fabric = off_the_runtime(|| Fabric::new(&self.switch, &self.resolver, &record));
+            let beyond = self.outside.as_ref().map(|_| Outside::beyond());
+            let fabric = off_the_runtime(|| Fabric::new(&self.switch, &self.resolver, beyond, &record));
             Some(fabric.map_err(|e| ControlError::Failed(format!("network {}: {e}", record.name)))?)
         } else {
             None

@@ -9,7 +9,8 @@ use crate::control::record::{Container, Endpoint, Mode};
 use crate::control::request::EndpointRequest;
 use crate::control::shim_link::ShimLink;
 use crate::dataplane::tap::tap_port;
-use crate::dataplane::{PortConfig, Receive};
+use crate::dataplane::{Bridge, Port, PortConfig, Receive};
+use crate::outside::{Inside, Outside};
 use crate::sandbox::spec::{DefaultRoute, HeldPort, ShimEvent, ShimRequest};
 
 impl Daemon {
@@ -56,8 +57,8 @@ impl Daemon {
                 (Err(error), _) => Err(error),
             }
         };
-        for Plugged { bridge, port, .. } in plugged {
-            self.switch.remove_port(&bridge, &port);
+        for plugged in &plugged {
+            self.remove_port(plugged);
         }
         entered?;
         // Its event may have come before the books knew the port.
@@ -112,7 +113,22 @@ impl Daemon {
         };
         let port = super::off_the_runtime(|| self.switch.add_port(&bridge, config, Box::new(transmit), queues))
             .map_err(|e| ControlError::Conflict(e.to_string()))?;
-        Ok(Plugged { endpoint: endpoint.id.clone(), bridge, port })
+        let inside = self.let_out(endpoint, &bridge, &port);
+        Ok(Plugged { endpoint: endpoint.id.clone(), bridge, port, inside })
+    }
+
+    /// Gives an endpoint its way out, where its network has one.
+    fn let_out(&self, endpoint: &Endpoint, bridge: &Arc<Bridge>, port: &Arc<Port>) -> Option<Inside> {
+        self.outside.as_ref()?;
+        let config = {
+            let books = self.books.lock();
+            let network = &books.network(&endpoint.network_id).ok()?.record;
+            if network.internal {
+                return None;
+            }
+            super::directory::translation(network, endpoint)?
+        };
+        super::off_the_runtime(|| Outside::add(&self.switch, bridge, port, config))
     }
 
     fn serve_names(
@@ -210,7 +226,7 @@ impl Daemon {
                     // It ended meanwhile; whoever ended it gave the addresses back.
                     _ => {
                         drop(books);
-                        self.switch.remove_port(&plugged.bridge, &plugged.port);
+                        self.remove_port(&plugged);
                         return Err(not_running(&id));
                     }
                 }
@@ -326,8 +342,8 @@ impl Daemon {
                 Some(live.ports.remove(at))
             })
         };
-        if let Some(Plugged { bridge, port, .. }) = plugged {
-            super::off_the_runtime(|| self.switch.remove_port(&bridge, &port));
+        if let Some(plugged) = plugged {
+            super::off_the_runtime(|| self.remove_port(&plugged));
         }
         // The interface goes with the last descriptor, which is the shim's.
         let dropped = link.ask(&ShimRequest::DropPort(endpoint.id.clone()), SHIM_ANSWER).await;
