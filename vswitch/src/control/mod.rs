@@ -6,6 +6,7 @@ pub mod error;
 pub mod events;
 pub mod expose;
 pub mod id;
+mod json;
 mod migrate;
 pub mod net;
 pub mod paths;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use packet::MacAddr;
 
+use super::etc::{is_field, is_link};
 use super::{Books, Daemon, Live, Phase, QUEUES, container_key, gateways, now};
 use crate::control::error::ControlError;
 use crate::control::expose;
@@ -149,6 +150,13 @@ impl Daemon {
 /// A record of what was asked for, as far as that alone can be checked.
 fn draft(id: &str, dir: &std::path::Path, request: CreateRequest) -> Result<Container, ControlError> {
     let origin = match request.attach {
+        Some(Target::Pid(..=0)) => return Err(ControlError::Invalid("a process has a number above 0".into())),
+        Some(Target::Netns(path)) if !path.is_absolute() => {
+            return Err(ControlError::Invalid(format!(
+                "{} says nothing here: give the whole path of the namespace",
+                path.display()
+            )));
+        }
         Some(target) => Origin::Attach { netns: identity(&target), target },
         None => Origin::Run {
             command: request.command,
@@ -183,12 +191,12 @@ fn draft(id: &str, dir: &std::path::Path, request: CreateRequest) -> Result<Cont
         Ok((name.to_owned(), value.to_owned()))
     });
     if let Some(domain) = &request.domainname
-        && (domain.len() > 64 || domain.contains(['\0', '\n', ' ']))
+        && (domain.len() > 64 || !(domain.is_empty() || is_field(domain)))
     {
         return Err(ControlError::Invalid(format!("\"{domain}\" cannot be a domain name")));
     }
     for word in request.dns_search.iter().chain(&request.dns_options) {
-        if word.is_empty() || word.contains(['\0', '\n', ' ', '\t']) {
+        if !is_field(word) {
             return Err(ControlError::Invalid(format!("{word:?} is not a valid domain or resolver option")));
         }
     }
@@ -327,7 +335,7 @@ impl Books {
             (None, _) => id::short(&record.id).to_owned(),
         };
         let name = &record.hostname;
-        if name.is_empty() || name.len() > 64 || name.contains(['\0', '\n', ' ', '\t', '/']) {
+        if name.len() > 64 || !is_field(name) || name.contains('/') {
             return Err(ControlError::Invalid(format!("\"{name}\" cannot be a host name")));
         }
         Ok(())
@@ -432,9 +440,12 @@ impl Books {
             return Err(no_alias());
         }
         for alias in &request.aliases {
-            if alias.is_empty() || alias.len() > 253 || alias.contains(['\0', '\n', ' ', '\t', '/']) {
+            if alias.len() > 253 || !is_field(alias) || alias.contains('/') {
                 return Err(ControlError::Invalid(format!("\"{alias}\" cannot be an alias")));
             }
+        }
+        if let Some(word) = request.links.iter().find(|word| !is_link(word)) {
+            return Err(ControlError::Invalid(format!("invalid link format: {word}")));
         }
         let wished_mac = request.mac_address.as_deref().map(mac_of).transpose()?;
         let endpoint_id = id::new_id()?;
