@@ -20,7 +20,13 @@ const CE: u8 = 0b11;
 /// is how its sender learns of the congestion.
 #[inline]
 pub fn carry_over(tos: u8, frame: &mut [u8]) -> Result<(), DropReason> {
-    if tos & MASK == CE { mark(frame) } else { Ok(()) }
+    if is_marked(tos) { mark(frame) } else { Ok(()) }
+}
+
+/// The underlay says with this field that it was congested.
+#[inline]
+pub const fn is_marked(tos: u8) -> bool {
+    tos & MASK == CE
 }
 
 #[cold]

@@ -282,6 +282,8 @@ impl Model {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
     #[test]
     fn the_tables_are_what_naive_ones_would_be(steps in prop::collection::vec(any_step(), 0..80)) {
         let (network, sender) = network(true);

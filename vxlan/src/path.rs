@@ -20,7 +20,7 @@ use crate::{
     counters::Counters,
     drop_reason::SendError,
     mtu::{OUTER_IPV4, OUTER_IPV6},
-    socket::{path_mtu, version},
+    socket::{Probe, version},
 };
 
 /// The MTU taken for the underlay's while the kernel has no route and so knows none: no limit of
@@ -31,7 +31,7 @@ const UNKNOWN_MTU: u32 = 65_535;
 #[derive(Debug)]
 pub struct Path {
     vtep: IpAddr,
-    local: Option<IpAddr>,
+    probe: Option<Arc<Probe>>,
     to: SockAddr,
     mtu: AtomicU32,
     segmentation: AtomicBool,
@@ -39,11 +39,11 @@ pub struct Path {
 }
 
 impl Path {
-    fn new(vtep: IpAddr, port: u16, local: Option<IpAddr>) -> Self {
+    fn new(vtep: IpAddr, port: u16, probe: Option<Arc<Probe>>) -> Self {
         let to = SockAddr::from(SocketAddr::new(vtep, port));
         let path = Self {
             vtep,
-            local,
+            probe,
             to,
             mtu: AtomicU32::new(UNKNOWN_MTU),
             segmentation: AtomicBool::new(true),
@@ -82,11 +82,11 @@ impl Path {
         self.mtu().saturating_sub(outer) as usize
     }
 
-    /// Asks the kernel what it knows of the path's MTU by now; `true` if that has changed. Neither
-    /// sends nor waits, but it takes a socket, so it is no work for every frame.
+    /// Asks the kernel what it knows of the path's MTU by now; `true` if that has changed. Sends
+    /// nothing, but it takes two system calls, so it is no work for every frame.
     pub fn refresh(&self) -> bool {
-        let Some(local) = self.local else { return false };
-        let mtu = path_mtu(local, &self.to).unwrap_or(UNKNOWN_MTU);
+        let Some(probe) = &self.probe else { return false };
+        let mtu = probe.path_mtu(&self.to).unwrap_or(UNKNOWN_MTU);
         let before = self.mtu();
         self.set_mtu(mtu);
         before != mtu
@@ -111,14 +111,14 @@ impl Path {
 #[derive(Debug)]
 pub(crate) struct Paths {
     port: u16,
-    /// The local address of each IP version that has sockets.
-    locals: Vec<IpAddr>,
+    probe: Option<Arc<Probe>>,
     all: Mutex<HashMap<IpAddr, Weak<Path>>>,
 }
 
 impl Paths {
-    pub(crate) fn new(port: u16, locals: Vec<IpAddr>) -> Self {
-        Self { port, locals, all: Mutex::new(HashMap::new()) }
+    pub(crate) fn new(port: u16, probe: Option<Probe>) -> Self {
+        let probe = probe.map(Arc::new);
+        Self { port, probe, all: Mutex::new(HashMap::new()) }
     }
 
     /// The path to `vtep`: one for all who ask while one of them holds it.
@@ -129,8 +129,7 @@ impl Paths {
             return path;
         }
         all.retain(|_, path| path.strong_count() > 0);
-        let local = self.locals.iter().copied().find(|local| local.is_ipv4() == vtep.is_ipv4());
-        let path = Arc::new(Path::new(vtep, self.port, local));
+        let path = Arc::new(Path::new(vtep, self.port, self.probe.clone()));
         all.insert(vtep, Arc::downgrade(&path));
         path
     }

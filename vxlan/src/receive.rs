@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use packet::{Coalescer, Frame, MacAddr, Offload};
+use packet::{Coalescer, Frame, MacAddr};
 use socket2::Socket;
 
 use crate::{
@@ -101,9 +101,7 @@ impl<A> Inbound<A> {
             None => sender.path.insert(member.network.check_source(message.from).map_err(refuse)?),
         };
         let (_, inner) = decap(datagram).map_err(refuse)?;
-        self.scratch.copy_from(inner, Offload::NONE).map_err(|_| refuse(DropReason::Oversized))?;
-        ecn::carry_over(message.tos, self.scratch.bytes_mut()).map_err(refuse)?;
-        recognise(&mut self.scratch, path.room()).map_err(refuse)?;
+        let offload = recognise(inner, path.room()).map_err(refuse)?;
         if member.network.learning() {
             let source =
                 inner.get(6..12).and_then(|mac| mac.first_chunk()).map_or(MacAddr::ZERO, |m| MacAddr(*m));
@@ -112,8 +110,15 @@ impl<A> Inbound<A> {
                 sender.learned = source;
             }
         }
-        self.coalescer.push(&mut self.scratch, |frame| sink.deliver(&member.to, frame));
-        Ok(())
+        let deliver = |frame: &mut Frame| sink.deliver(&member.to, frame);
+        if ecn::is_marked(message.tos) {
+            self.scratch.copy_from(inner, offload).map_err(|_| refuse(DropReason::Oversized))?;
+            ecn::carry_over(message.tos, self.scratch.bytes_mut()).map_err(refuse)?;
+            self.coalescer.push(&mut self.scratch, deliver);
+            return Ok(());
+        }
+        let pushed = self.coalescer.push_bytes(inner, offload, &mut self.scratch, deliver);
+        pushed.map_err(|_| refuse(DropReason::Oversized))
     }
 
     /// Hands over what is held.

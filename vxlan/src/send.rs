@@ -13,7 +13,7 @@ use crate::{
     entropy::flow_hash,
     header::{HEADER_LEN, Vni},
     path::{Path, Paths},
-    socket::Family,
+    socket::{Family, Probe},
     sys::{MAX_MESSAGES, Outgoing, send_messages},
 };
 
@@ -44,8 +44,7 @@ impl std::fmt::Debug for Sender {
 
 impl Sender {
     /// For `workers` threads; the families' sending sockets are taken out of them.
-    pub(crate) fn new(port: u16, workers: usize, families: &mut [Family]) -> Self {
-        let locals = families.iter().map(|family| family.local).collect();
+    pub(crate) fn new(port: u16, workers: usize, families: &mut [Family], probe: Option<Probe>) -> Self {
         let mut take = |v4: bool| {
             let family = families.iter_mut().find(|family| family.local.is_ipv4() == v4);
             family.map(|family| std::mem::take(&mut family.senders)).unwrap_or_default()
@@ -56,13 +55,13 @@ impl Sender {
             batches: (0..workers.max(1))
                 .map(|_| CachePadded::new(AtomicCell::new(Some(Box::default()))))
                 .collect(),
-            paths: Paths::new(port, locals),
+            paths: Paths::new(port, probe),
         }
     }
 
     /// One that sends nothing.
     pub(crate) fn without_sockets() -> Self {
-        Self::new(crate::PORT, 1, &mut [])
+        Self::new(crate::PORT, 1, &mut [], None)
     }
 
     /// The way to a peer.

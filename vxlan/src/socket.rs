@@ -8,6 +8,7 @@ use std::{
 
 use nix::sys::socket::{setsockopt, sockopt};
 use packet::wire::IpVersion;
+use parking_lot::Mutex;
 use rustix::net::sockopt::{
     Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, ip_mtu, ipv6_mtu, set_ip_mtu_discover, set_ipv6_mtu_discover,
 };
@@ -160,14 +161,36 @@ fn bind_in_dynamic_range(socket: &Socket, local: IpAddr) -> io::Result<()> {
     socket.bind(&SockAddr::from(SocketAddr::new(local, 0)))
 }
 
-/// What the kernel knows of the path to `to`: the MTU in bytes of IP packets, from the route, the
-/// interface and what routers on the way have said (RFC 1191, RFC 8201). Sends nothing.
-///
-/// # Errors
-/// What the kernel says: ENETUNREACH without a route.
-pub(crate) fn path_mtu(local: IpAddr, to: &SockAddr) -> io::Result<u32> {
-    let socket = open(local)?;
-    socket.bind(&SockAddr::from(SocketAddr::new(local, 0)))?;
-    socket.connect(to)?;
-    Ok(if local.is_ipv4() { ip_mtu(socket.as_fd()) } else { ipv6_mtu(socket.as_fd()) }?)
+/// Asks the kernel what it knows of paths, without sending anything.
+#[derive(Debug)]
+pub(crate) struct Probe {
+    /// Of the network namespace of the other sockets, whichever thread asks.
+    sockets: Mutex<Vec<Socket>>,
+}
+
+impl Probe {
+    /// For paths that begin at these addresses.
+    pub(crate) fn new(locals: impl IntoIterator<Item = IpAddr>) -> Result<Self, SocketError> {
+        let probe = |local| {
+            let socket = open(local)?;
+            socket.bind(&SockAddr::from(SocketAddr::new(local, 0)))?;
+            Ok(socket)
+        };
+        let sockets = locals
+            .into_iter()
+            .map(|address| probe(address).map_err(|source| SocketError::System { address, source }))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { sockets: Mutex::new(sockets) })
+    }
+
+    /// The MTU in bytes of IP packets on the path to `to`, from the route, the interface and what
+    /// routers on the way have said (RFC 1191, RFC 8201). `None` without a route or a socket.
+    pub(crate) fn path_mtu(&self, to: &SockAddr) -> Option<u32> {
+        let sockets = self.sockets.lock();
+        let socket = sockets.iter().find(|s| s.local_addr().is_ok_and(|a| a.family() == to.family()))?;
+        // The source address that the last route chose is none for this one.
+        rustix::net::connect_unspec(socket).ok()?;
+        socket.connect(to).ok()?;
+        if to.is_ipv4() { ip_mtu(socket.as_fd()) } else { ipv6_mtu(socket.as_fd()) }.ok()
+    }
 }

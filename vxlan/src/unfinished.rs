@@ -3,34 +3,37 @@
 //! datagram. (veth passes such packets on as they are, and a UDP socket takes them for whole.)
 
 use packet::{
-    Checksum, Frame, Gso, GsoKind, Offload,
+    Checksum, Gso, GsoKind, Offload,
     checksum::{Sum, field_offset},
     wire::{Headers, IpVersion, ipproto},
 };
 
 use crate::drop_reason::DropReason;
 
-/// Says in the offload metadata of `frame`, received over a path with room for frames of `room`
-/// bytes, what its sender left to be done. A checksum that equals the sum of the pseudo-header is
+/// What its sender left to be done to the frame `bytes`, received over a path with room for frames of
+/// `room` bytes. A checksum that equals the sum of the pseudo-header is
 /// taken for partial: one in 65,536 complete ones does so too and is then computed anew.
 ///
 /// # Errors
 /// [`DropReason::Oversized`] for a UDP super-frame: where its datagrams end is not known.
 #[inline]
-pub(crate) fn recognise(frame: &mut Frame, room: usize) -> Result<(), DropReason> {
-    let bytes = frame.bytes();
-    let Some(Headers { l3, ip: Some(ip), .. }) = Headers::parse(bytes) else { return Ok(()) };
+pub(crate) fn recognise(bytes: &[u8], room: usize) -> Result<Offload, DropReason> {
+    let Some(Headers { l3, ip: Some(ip), .. }) = Headers::parse(bytes) else { return Ok(Offload::NONE) };
     if !matches!(ip.protocol, ipproto::TCP | ipproto::UDP) || ip.fragment || ip.routed {
-        return Ok(());
+        return Ok(Offload::NONE);
     }
-    let (Some(payload), Some(offset)) = (ip.payload, field_offset(ip.protocol)) else { return Ok(()) };
+    let (Some(payload), Some(offset)) = (ip.payload, field_offset(ip.protocol)) else {
+        return Ok(Offload::NONE);
+    };
     let Some(&[a, b]) = bytes.get(ip.l4 + offset..).and_then(|field| field.first_chunk()) else {
-        return Ok(());
+        return Ok(Offload::NONE);
     };
     if Sum::pseudo(bytes, l3, &ip, ip.end - ip.l4).fold() != u16::from_be_bytes([a, b]) {
-        return Ok(());
+        return Ok(Offload::NONE);
     }
-    let (Ok(start), Ok(offset)) = (u16::try_from(ip.l4), u16::try_from(offset)) else { return Ok(()) };
+    let (Ok(start), Ok(offset)) = (u16::try_from(ip.l4), u16::try_from(offset)) else {
+        return Ok(Offload::NONE);
+    };
     let mut offload = Offload { checksum: Checksum::Partial { start, offset }, gso: None };
     if bytes.len() > room && ip.end == bytes.len() {
         let kind = match (ip.protocol, ip.version) {
@@ -46,14 +49,13 @@ pub(crate) fn recognise(frame: &mut Frame, room: usize) -> Result<(), DropReason
         };
         offload.gso = Some(Gso { kind, ecn: false, size, hdr_len });
     }
-    frame.set_offload(offload);
-    Ok(())
+    Ok(offload)
 }
 
 #[cfg(test)]
 mod tests {
     use etherparse::PacketBuilder;
-    use packet::{checksum::complete_partial, wire::IpHeaders};
+    use packet::{Frame, checksum::complete_partial, wire::IpHeaders};
 
     use super::*;
 
@@ -92,7 +94,7 @@ mod tests {
             let mut bytes = whole.clone();
             unfinish(&mut bytes);
             let mut frame = frame(&bytes);
-            recognise(&mut frame, 1464).unwrap();
+            frame.set_offload(recognise(&bytes, 1464).unwrap());
             assert!(matches!(frame.offload(), Offload { checksum: Checksum::Partial { .. }, gso: None }));
             complete_partial(&mut frame).unwrap();
             assert_eq!(frame.bytes(), whole);
@@ -102,9 +104,7 @@ mod tests {
     #[test]
     fn a_whole_packet_stays_as_it_is() {
         for whole in [tcp(100), udp6(100), tcp(3000), udp6(3000)] {
-            let mut frame = frame(&whole);
-            recognise(&mut frame, 1464).unwrap();
-            assert_eq!((frame.bytes(), frame.offload()), (&whole[..], Offload::NONE));
+            assert_eq!(recognise(&whole, 1464), Ok(Offload::NONE));
         }
     }
 
@@ -113,16 +113,16 @@ mod tests {
         let mut bytes = tcp(20_000);
         unfinish(&mut bytes);
         let mut super_frame = frame(&bytes);
-        recognise(&mut super_frame, 1464).unwrap();
+        super_frame.set_offload(recognise(&bytes, 1464).unwrap());
         let gso = super_frame.offload().gso.unwrap();
         assert_eq!((gso.kind, gso.size, gso.hdr_len), (GsoKind::Tcp4, 1464 - 54, 54));
         let mut longest = 0;
         packet::segment(&super_frame, &mut Frame::new(), |s| longest = longest.max(s.len())).unwrap();
         assert_eq!(longest, 1464);
-        assert_eq!(recognise(&mut frame(&bytes), 54), Err(DropReason::Oversized));
+        assert_eq!(recognise(&bytes, 54), Err(DropReason::Oversized));
 
         let mut bytes = udp6(20_000);
         unfinish(&mut bytes);
-        assert_eq!(recognise(&mut frame(&bytes), 1464), Err(DropReason::Oversized));
+        assert_eq!(recognise(&bytes, 1464), Err(DropReason::Oversized));
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     mtu::inner_mtu,
     receive::Receiver,
     send::{MAX_SENDERS, Sender},
-    socket::{Family, SocketError},
+    socket::{Family, Probe, SocketError},
 };
 
 /// How a VTEP is set up.
@@ -82,7 +82,8 @@ impl<A> Vtep<A> {
             port = family.port().unwrap_or(port);
             families.push(family);
         }
-        let sender = Arc::new(Sender::new(port, config.workers, &mut families));
+        let probe = Probe::new(config.addresses.iter().copied())?;
+        let sender = Arc::new(Sender::new(port, config.workers, &mut families, Some(probe)));
         let demux = Arc::new(Demux::default());
         let drops = Arc::new(Counters::default());
         let receivers = families
