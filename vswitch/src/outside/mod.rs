@@ -5,6 +5,7 @@
 //! carries it; the engine's sockets are in the same epoll as the worker's ports. An engine lives in
 //! its thread's local storage: nobody else can reach it, so there is nothing to lock.
 
+mod apart;
 mod shard;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -19,6 +20,7 @@ use crate::dataplane::port::{Deliver, Trunk};
 use crate::dataplane::switch::TrunkId;
 use crate::dataplane::{Bridge, DropReason, Port, Switch};
 use crate::gateway::Beyond;
+pub use apart::{Apart, Subnets};
 use shard::{SHARD, Shard, Way};
 
 /// Why there is no way out.
@@ -147,7 +149,12 @@ impl Outside {
     }
 
     /// Lets a container out.
-    pub fn add(switch: &Switch, bridge: &Arc<Bridge>, port: &Arc<Port>, config: InsideConfig) -> Option<Inside> {
+    pub fn add(
+        switch: &Switch,
+        bridge: &Arc<Bridge>,
+        port: &Arc<Port>,
+        config: InsideConfig,
+    ) -> Option<Inside> {
         let worker = switch.home_of(port)?;
         let way = Way { bridge: bridge.clone(), port: port.clone() };
         let uid = port.uid();
@@ -191,7 +198,8 @@ impl Outside {
             switch.run_on(worker, || {
                 SHARD.with_borrow(|shard| {
                     let Some(Shard { engine, ways }) = shard else { return Vec::new() };
-                    let known = engine.flows().filter_map(|info| Some(Flow { port: ways.port(info.inside)?, info }));
+                    let known =
+                        engine.flows().filter_map(|info| Some(Flow { port: ways.port(info.inside)?, info }));
                     known.collect()
                 })
             })

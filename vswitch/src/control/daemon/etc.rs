@@ -205,7 +205,9 @@ impl Books {
                     continue;
                 }
                 let target = self.resolve(name).and_then(|id| self.live(&id)).map_err(|_| {
-                    ControlError::Invalid(format!("could not get container for {name}: No such container: {name}"))
+                    ControlError::Invalid(format!(
+                        "could not get container for {name}: No such container: {name}"
+                    ))
                 })?;
                 if !target.record.is_running() {
                     return Err(ControlError::Invalid(format!(

@@ -3,6 +3,7 @@
 mod create;
 mod directory;
 mod etc;
+mod host_interface;
 mod life;
 mod networks;
 mod plug;
@@ -30,7 +31,7 @@ use super::shim_link::ShimLink;
 use super::store::Store;
 use crate::dataplane::{Bridge, Port, Switch};
 use crate::names::Resolver;
-use crate::outside::{Inside, Outside};
+use crate::outside::{Inside, Outside, Subnets};
 use crate::sandbox::spec::ShimRequest;
 
 pub use directory::Directory;
@@ -118,10 +119,12 @@ impl Live {
         self.pid = 0;
         self.shim = 0;
         let held = std::mem::take(&mut self.holds_addresses);
-        let lent = self.record.endpoints.iter().filter(|_| held).map(|e| Lent {
-            network_id: e.network_id.clone(),
-            addresses: e.addresses(),
-        });
+        let lent = self
+            .record
+            .endpoints
+            .iter()
+            .filter(|_| held)
+            .map(|e| Lent { network_id: e.network_id.clone(), addresses: e.addresses() });
         Holdings {
             lent: lent.collect(),
             ports: std::mem::take(&mut self.ports),
@@ -173,6 +176,8 @@ pub struct Daemon {
     resolver: Arc<Resolver>,
     /// There is a way out of networks.
     outside: Option<Outside>,
+    /// The host has an interface on every network, and these are their subnets.
+    host_subnets: Option<Arc<Subnets>>,
     free_ports: Mutex<FreePorts>,
     events: Events,
     changed: Notify,
@@ -309,11 +314,7 @@ impl Books {
                     (_, Some(endpoint)) => endpoint.clone(),
                     _ => return None,
                 };
-                Some(Member {
-                    container: live.record.id.clone(),
-                    name: live.record.name.clone(),
-                    endpoint,
-                })
+                Some(Member { container: live.record.id.clone(), name: live.record.name.clone(), endpoint })
             })
             .collect();
         members.sort_by(|a, b| a.container.cmp(&b.container));
@@ -330,17 +331,22 @@ impl Books {
 }
 
 impl Daemon {
-    /// Opens the books. Follow with [`Daemon::recover`].
+    /// Opens the books, with an interface of the host's on every network or not. Follow with
+    /// [`Daemon::recover`].
     ///
     /// # Errors
-    /// When they cannot be read.
+    /// When they cannot be read, or an interface cannot be made.
     pub fn new(
         switch: Switch,
         store: Store,
         data_dir: PathBuf,
         resolver: Arc<Resolver>,
         outside: Option<Outside>,
+        host_interface: bool,
     ) -> Result<Arc<Self>, ControlError> {
+        if host_interface {
+            host_interface::permitted()?;
+        }
         let daemon = Arc::new(Self {
             switch,
             store,
@@ -349,6 +355,7 @@ impl Daemon {
             writing: Mutex::default(),
             resolver,
             outside,
+            host_subnets: host_interface.then(Arc::default),
             free_ports: Mutex::default(),
             events: Events::default(),
             changed: Notify::new(),
@@ -442,7 +449,8 @@ impl Daemon {
     /// All containers, the newest first.
     pub fn views(&self) -> Vec<ContainerView> {
         let books = self.books.lock();
-        let mut all: Vec<_> = books.containers.values().map(|live| self.container_view(&books, live)).collect();
+        let mut all: Vec<_> =
+            books.containers.values().map(|live| self.container_view(&books, live)).collect();
         all.sort_by(|a, b| (b.record.created, &b.record.id).cmp(&(a.record.created, &a.record.id)));
         all
     }
@@ -495,7 +503,9 @@ impl Daemon {
         let view = self.network(text)?;
         match view.bridge.clone() {
             Some(bridge) => Ok((view, bridge)),
-            None => Err(ControlError::Invalid(format!("network {text} has no forwarding table: it switches nothing"))),
+            None => Err(ControlError::Invalid(format!(
+                "network {text} has no forwarding table: it switches nothing"
+            ))),
         }
     }
 

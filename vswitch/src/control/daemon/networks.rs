@@ -10,7 +10,7 @@ use crate::control::net::create::{Surroundings, create};
 use crate::control::net::request::NetworkCreateRequest;
 use crate::control::net::selection::PruneFilter;
 use crate::control::net::{NetworkRecord, Pool, host_routes};
-use crate::outside::Outside;
+use crate::outside::{Apart, Outside};
 
 impl Daemon {
     /// Reads the networks of an earlier daemon, and makes those that are always there.
@@ -32,7 +32,17 @@ impl Daemon {
             let network = self.network_at_work(record)?;
             self.books.lock().insert_network(network);
         }
+        self.refresh_host_subnets();
         Ok(())
+    }
+
+    /// Keeps the networks apart that the host has interfaces on.
+    fn refresh_host_subnets(&self) {
+        if let Some(subnets) = &self.host_subnets {
+            let books = self.books.lock();
+            let switched = books.networks.values().filter(|network| network.fabric.is_some());
+            subnets.set(switched.flat_map(|network| network.record.active()).map(|config| config.subnet));
+        }
     }
 
     /// A network with its pools and its switching; nobody is on it yet.
@@ -40,9 +50,12 @@ impl Daemon {
         let pools: Result<Vec<Pool>, _> = record.active().map(|config| config.pool()).collect();
         let pools = pools.map_err(|e| ControlError::Failed(format!("network {}: {e}", record.name)))?;
         let fabric = if record.has_addresses() {
-            let beyond = self.outside.as_ref().map(|_| Outside::beyond());
-            let fabric = off_the_runtime(|| Fabric::new(&self.switch, &self.resolver, beyond, &record));
-            Some(fabric.map_err(|e| ControlError::Failed(format!("network {}: {e}", record.name)))?)
+            let beyond = self.outside.as_ref().map(|_| match &self.host_subnets {
+                Some(subnets) => Apart::new(Outside::beyond(), subnets.clone()),
+                None => Outside::beyond(),
+            });
+            let host = self.host_subnets.is_some();
+            Some(off_the_runtime(|| Fabric::new(&self.switch, &self.resolver, beyond, &record, host))?)
         } else {
             None
         };
@@ -61,8 +74,7 @@ impl Daemon {
         let record = {
             let books = self.books.lock();
             let networks: Vec<&NetworkRecord> = books.networks.values().map(|n| &n.record).collect();
-            let around =
-                Surroundings { networks: &networks, host_routes: &routes, last_pool: None };
+            let around = Surroundings { networks: &networks, host_routes: &routes, last_pool: None };
             create(request, id.clone(), now(), &around)?
         };
         let network = self.network_at_work(record.clone())?;
@@ -71,6 +83,7 @@ impl Daemon {
             return Err(error);
         }
         self.books.lock().insert_network(network);
+        self.refresh_host_subnets();
         self.events.network("create", &record, None);
         Ok(id)
     }
@@ -92,7 +105,9 @@ impl Daemon {
             let network = books.network(id)?;
             let name = network.record.name.clone();
             if network.record.is_predefined() {
-                return Err(ControlError::Forbidden(format!("{name} is a pre-defined network and cannot be removed")));
+                return Err(ControlError::Forbidden(format!(
+                    "{name} is a pre-defined network and cannot be removed"
+                )));
             }
             if books.in_use(id) {
                 return Err(ControlError::Forbidden(format!(
@@ -118,6 +133,7 @@ impl Daemon {
             return Err(error.into());
         }
         self.tear_down(&network);
+        self.refresh_host_subnets();
         self.events.network("destroy", &network.record, None);
         Ok(())
     }
@@ -186,9 +202,6 @@ impl Books {
 
     /// Some container holds an address of the network.
     pub(super) fn in_use(&self, id: &str) -> bool {
-        self.containers
-            .values()
-            .any(|live| !live.record.has_ended() && live.record.endpoint_on(id).is_some())
+        self.containers.values().any(|live| !live.record.has_ended() && live.record.endpoint_on(id).is_some())
     }
 }
-
