@@ -4,6 +4,7 @@ use std::fs::File;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -12,12 +13,13 @@ use tempfile::TempDir;
 
 use crate::command::{Background, Output, run, run_with_input};
 use crate::wait::{DEADLINE, child_end, eventually};
-use crate::{bins, leak};
+use crate::{Netns, bins, leak};
 
 /// A directory with a socket and a data directory, and mostly a daemon that serves them.
 pub struct Daemon {
     dir: TempDir,
     arguments: Vec<String>,
+    netns: Option<Arc<Netns>>,
     process: Option<Child>,
 }
 
@@ -56,13 +58,22 @@ impl Daemon {
         daemon
     }
 
+    /// Starts one with more arguments in another network namespace, which is its host then.
+    pub fn start_in(netns: &Arc<Netns>, arguments: &[&str]) -> Self {
+        let mut daemon = Self::not_started();
+        daemon.arguments = arguments.iter().map(|&a| a.to_owned()).collect();
+        daemon.netns = Some(netns.clone());
+        daemon.start_again();
+        daemon
+    }
+
     /// Only the directory, for daemons that do not start and those that `run` starts.
     ///
     /// # Panics
     /// When no directory can be made.
     pub fn not_started() -> Self {
         let dir = tempfile::Builder::new().prefix("vst-").tempdir().expect("a temporary directory");
-        Self { dir, arguments: Vec::new(), process: None }
+        Self { dir, arguments: Vec::new(), netns: None, process: None }
     }
 
     /// The test's directory.
@@ -97,7 +108,17 @@ impl Daemon {
     pub fn daemon_command(&self) -> Command {
         let mut command = self.vswitch(&["daemon", "--data-dir"]);
         command.arg(self.data_dir()).args(&self.arguments);
-        command
+        let Some(netns) = &self.netns else { return command };
+        let program = command.get_program().to_str().expect("a path of text");
+        let arguments: Vec<&str> = command.get_args().map(|a| a.to_str().expect("text")).collect();
+        let mut inside = netns.command(program, &arguments);
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => inside.env(name, value),
+                None => inside.env_remove(name),
+            };
+        }
+        inside
     }
 
     /// Starts the daemon, on what an earlier one may have left.

@@ -13,6 +13,7 @@ mod ends;
 mod exec;
 mod forbidden;
 mod forwarding;
+mod host_interface;
 mod hostile;
 mod life;
 mod list;
