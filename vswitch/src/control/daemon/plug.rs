@@ -231,7 +231,7 @@ impl Daemon {
             self.events.network("connect", &network.record, Some(&id));
         }
         self.refresh_names(&id);
-        self.rewrite_hosts(&id);
+        self.rewrite_files(&id);
         self.changed.notify_one();
         Ok(())
     }
@@ -342,7 +342,7 @@ impl Daemon {
         }
         self.events.network("disconnect", &left, Some(&id));
         self.refresh_names(&id);
-        self.rewrite_hosts(&id);
+        self.rewrite_files(&id);
         self.changed.notify_one();
         dropped.map(drop)
     }
