@@ -102,7 +102,8 @@ fn a_thousand_containers_leave_nothing_behind() {
     assert!(grown < 8 * 1024, "the daemon has grown by {grown} KiB from {memory} KiB");
     let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().count();
     assert!(threads < 64, "{threads} threads");
-    assert!(bridge(&daemon)["Fdb"]["Entries"].as_u64().unwrap() <= 1);
+    // That of the gateway, and of the container that stays.
+    assert!(bridge(&daemon)["Fdb"]["Entries"].as_u64().unwrap() <= 2);
     daemon.sleeper_at("next", "172.17.0.3");
     daemon.ping("next", &stays.ip);
 }

@@ -221,6 +221,12 @@ impl Container {
         matches!(self.origin, Origin::Attach { .. })
     }
 
+    /// It has the sockets of a name service. Not an attached one: sockets would keep its namespace
+    /// alive when everybody else has left it. It finds names at its gateways.
+    pub fn has_name_service(&self) -> bool {
+        self.mode == Mode::Networks && !self.is_attached()
+    }
+
     /// Its command has ended; it holds nothing.
     pub fn has_ended(&self) -> bool {
         matches!(self.status, Status::Exited { .. })

@@ -6,6 +6,7 @@
 //! ```
 
 pub mod channel;
+pub mod etc;
 pub mod helper;
 pub mod init;
 pub mod netlink;

@@ -146,7 +146,7 @@ impl Host {
         let tap = container.inside(|| create_tap("eth0", 2)).unwrap();
         let (transmit, receivers) = tap_port(tap.queues, tap.offloads).unwrap();
         let queues = receivers.into_iter().map(|queue| Box::new(queue) as Box<dyn Receive>).collect();
-        let port = PortConfig { owner: format!("c{n}"), interface: "eth0".into(), mtu: 1450 };
+        let port = PortConfig { owner: format!("c{n}"), interface: "eth0".into(), mtu: 1450, trusted: false };
         switch.add_port(&bridge, port, Box::new(transmit), queues).unwrap();
         container.ip("link set eth0 up mtu 1450");
         container.ip(&format!("address add 10.9.0.{n}/24 dev eth0"));

@@ -57,7 +57,7 @@ impl Daemon {
             }
             books.names.insert(record.name.clone(), id.clone());
             books.containers.insert(id.clone(), Live::new(record.clone(), Phase::Created, true));
-            (books.hosts_file(&record), Self::resolv_conf(&record))
+            (books.hosts_file(&record), books.resolv_conf(&record))
         };
         let written = super::etc::write_all(&dir, &record, &hosts, &resolv)
             .map_err(|e| ControlError::Failed(e.to_string()))
@@ -98,7 +98,7 @@ impl Daemon {
             dir: self.dir(&record.id),
             sandbox,
             ports: ports?,
-            name_service: record.mode == Mode::Networks,
+            name_service: record.has_name_service(),
             warnings: Vec::new(),
         })
     }

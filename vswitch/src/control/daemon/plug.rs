@@ -250,7 +250,7 @@ impl Daemon {
             self.republish(&id);
         }
         self.refresh_names(&id);
-        self.rewrite_hosts(&id);
+        self.rewrite_files(&id);
         self.changed.notify_one();
         Ok(())
     }
@@ -362,7 +362,7 @@ impl Daemon {
         }
         self.events.network("disconnect", &left, Some(&id));
         self.refresh_names(&id);
-        self.rewrite_hosts(&id);
+        self.rewrite_files(&id);
         self.changed.notify_one();
         dropped.map(drop)
     }

@@ -2,6 +2,7 @@
 //! [`super::net::wire`].
 
 mod container;
+mod flow;
 
 use serde_json::{Value, json};
 
@@ -10,6 +11,7 @@ use super::net::driver;
 use crate::dataplane::{Bridge, Port, Switch};
 
 pub use container::{inspect, member, state, summary};
+pub use flow::flows;
 
 /// A port with its counters.
 pub fn port(port: &Port) -> Value {
@@ -19,6 +21,7 @@ pub fn port(port: &Port) -> Value {
         "Container": port.owner(),
         "Interface": port.interface(),
         "Number": port.no(),
+        "Local": port.is_trusted(),
         "Up": port.is_up(),
         "AdminUp": port.admin_up(),
         "Hairpin": port.hairpin(),
