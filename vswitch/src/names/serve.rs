@@ -65,13 +65,13 @@ impl Server {
         match self.resolver.answer_local(view, query, transport, out) {
             Step::Answered => Done::Answered,
             Step::Dropped => Done::Dropped,
-            Step::Forward(pending) => match self.forwards.clone().try_acquire_owned() {
-                Ok(permit) => Done::Waits(pending, permit),
-                Err(_) => {
-                    self.resolver.refuse_waiting(&pending, out);
-                    Done::Answered
+            Step::Forward(pending) => {
+                if let Ok(permit) = self.forwards.clone().try_acquire_owned() {
+                    return Done::Waits(pending, permit);
                 }
-            },
+                self.resolver.refuse_waiting(&pending, out);
+                Done::Answered
+            }
         }
     }
 }

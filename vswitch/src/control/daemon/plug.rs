@@ -29,7 +29,8 @@ impl Daemon {
             return Err(lost(&"it is another's, or its command has ended"));
         }
         let sockets = if name_service {
-            let at = fds.len().checked_sub(2).ok_or_else(|| lost(&"its descriptors are not those it names"))?;
+            let at =
+                fds.len().checked_sub(2).ok_or_else(|| lost(&"its descriptors are not those it names"))?;
             fds.split_off(at)
         } else {
             Vec::new()
@@ -76,14 +77,13 @@ impl Daemon {
         let mut fds = fds.into_iter();
         for held in ports {
             let queues: Vec<OwnedFd> = fds.by_ref().take(held.queues).collect();
-            match record.endpoints.iter().find(|e| e.id == held.spec.endpoint) {
-                Some(endpoint) => plugged.push(self.plug(record, endpoint, &held, queues)?),
+            let Some(endpoint) = record.endpoints.iter().find(|e| e.id == held.spec.endpoint) else {
                 // A daemon died between the two halves of a disconnect.
-                None => {
-                    drop(queues);
-                    let _ = link.send(&ShimRequest::DropPort(held.spec.endpoint));
-                }
-            }
+                drop(queues);
+                let _ = link.send(&ShimRequest::DropPort(held.spec.endpoint));
+                continue;
+            };
+            plugged.push(self.plug(record, endpoint, &held, queues)?);
         }
         Ok(())
     }
@@ -111,8 +111,9 @@ impl Daemon {
             mtu: held.spec.mtu,
             trusted: false,
         };
-        let port = super::off_the_runtime(|| self.switch.add_port(&bridge, config, Box::new(transmit), queues))
-            .map_err(|e| ControlError::Conflict(e.to_string()))?;
+        let port =
+            super::off_the_runtime(|| self.switch.add_port(&bridge, config, Box::new(transmit), queues))
+                .map_err(|e| ControlError::Conflict(e.to_string()))?;
         let inside = self.let_out(endpoint, &bridge, &port);
         Ok(Plugged { endpoint: endpoint.id.clone(), bridge, port, inside })
     }
@@ -126,7 +127,7 @@ impl Daemon {
             if network.internal {
                 return None;
             }
-            super::directory::translation(network, endpoint)?
+            super::directory::translation(network, endpoint)
         };
         super::off_the_runtime(|| Outside::add(&self.switch, bridge, port, config))
     }
@@ -279,7 +280,10 @@ impl Daemon {
         let removed = self.commit(id, |record| record.endpoints.retain(|e| e.id != endpoint.id));
         // A container that has ended meanwhile gave all its addresses back.
         if removed.is_ok_and(|record| !record.has_ended()) {
-            self.release(&[Lent { network_id: endpoint.network_id.clone(), addresses: endpoint.addresses() }]);
+            self.release(&[Lent {
+                network_id: endpoint.network_id.clone(),
+                addresses: endpoint.addresses(),
+            }]);
         }
     }
 
@@ -351,7 +355,10 @@ impl Daemon {
         // The interface goes with the last descriptor, which is the shim's.
         let dropped = link.ask(&ShimRequest::DropPort(endpoint.id.clone()), SHIM_ANSWER).await;
         if ours {
-            self.release(&[Lent { network_id: endpoint.network_id.clone(), addresses: endpoint.addresses() }]);
+            self.release(&[Lent {
+                network_id: endpoint.network_id.clone(),
+                addresses: endpoint.addresses(),
+            }]);
         }
         if way_out && let Some(next) = record.way_out() {
             let route = DefaultRoute { interface: next.interface.clone(), gateways: next.gateways() };
