@@ -66,11 +66,11 @@ impl Server {
             Step::Answered => Done::Answered,
             Step::Dropped => Done::Dropped,
             Step::Forward(pending) => {
-                if let Ok(permit) = self.forwards.clone().try_acquire_owned() {
-                    return Done::Waits(pending, permit);
-                }
-                self.resolver.refuse_waiting(&pending, out);
-                Done::Answered
+                let Ok(permit) = self.forwards.clone().try_acquire_owned() else {
+                    self.resolver.refuse_waiting(&pending, out);
+                    return Done::Answered;
+                };
+                Done::Waits(pending, permit)
             }
         }
     }
