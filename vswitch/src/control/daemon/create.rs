@@ -474,7 +474,7 @@ impl Books {
             network: network.record.name.clone(),
             network_id: id,
             wished: request.clone(),
-            interface: record.free_interface(),
+            interface: record.free_interface(network.record.interface_prefix()),
             mac: mac.to_string(),
             v4,
             v6,

@@ -204,20 +204,20 @@ impl Directory {
 }
 
 impl Books {
-    /// Keeps the stations of a network apart where it asks for that, but for what links open.
-    pub(super) fn refresh_policy(&self, network_id: &str) {
+    /// Keeps the stations of a network apart where it asks for that, but for what links open. What one
+    /// that is leaving had open is not: its addresses are soon another's.
+    pub(super) fn refresh_policy(&self, network_id: &str, leaving: Option<&str>) {
         let Some(network) = self.networks.get(network_id) else { return };
         let Some(fabric) = network.fabric.as_ref().filter(|_| !network.record.icc()) else { return };
-        let running = || self.containers.values().map(|live| &live.record).filter(|r| r.is_running());
+        let there = |record: &&Container| record.is_running() && Some(record.id.as_str()) != leaving;
+        let running = || self.containers.values().map(|live| &live.record).filter(there);
         let mut openings = Vec::new();
         for record in running() {
             let Some(client) = record.endpoint_on(network_id) else { continue };
             for word in &client.wished.links {
                 let (name, _) = super::etc::link(word);
                 let target = self.resolve(name).ok().and_then(|id| self.containers.get(&id));
-                let Some(target) = target.map(|live| &live.record).filter(|r| r.is_running()) else {
-                    continue;
-                };
+                let Some(target) = target.map(|live| &live.record).filter(there) else { continue };
                 let Some(server) = target.endpoint_on(network_id) else { continue };
                 for exposed in &target.exposed {
                     for (client, server) in pairs(client, server) {

@@ -75,15 +75,26 @@ impl Daemon {
         plugged: &mut Vec<Plugged>,
     ) -> Result<(), ControlError> {
         let mut fds = fds.into_iter();
+        // It became the way out when another left: perhaps a daemon died before it could say so.
+        let next = |endpoint: &&Endpoint| {
+            ports.iter().any(|p| p.spec.endpoint == endpoint.id && p.spec.gateways.is_empty())
+        };
+        let way_out = record.way_out().filter(next).map(|endpoint| DefaultRoute {
+            interface: endpoint.interface.clone(),
+            gateways: endpoint.gateways(),
+        });
         for held in ports {
             let queues: Vec<OwnedFd> = fds.by_ref().take(held.queues).collect();
             let Some(endpoint) = record.endpoints.iter().find(|e| e.id == held.spec.endpoint) else {
                 // A daemon died between the two halves of a disconnect.
                 drop(queues);
-                let _ = link.send(&ShimRequest::DropPort(held.spec.endpoint));
+                let _ = link.tell(&ShimRequest::DropPort(held.spec.endpoint));
                 continue;
             };
             plugged.push(self.plug(record, endpoint, &held, queues)?);
+        }
+        if let Some(route) = way_out {
+            let _ = link.tell(&ShimRequest::DefaultRoute(route));
         }
         Ok(())
     }
@@ -151,7 +162,7 @@ impl Daemon {
             let Some(network) = books.networks.get(&endpoint.network_id) else { continue };
             if let Some(fabric) = &network.fabric {
                 fabric.enter(record, endpoint);
-                books.refresh_policy(&endpoint.network_id);
+                books.refresh_policy(&endpoint.network_id, None);
             }
             self.events.network("connect", &network.record, Some(&record.id));
         }
@@ -164,6 +175,7 @@ impl Daemon {
             let Some(network) = books.networks.get(&endpoint.network_id) else { continue };
             if let Some(fabric) = &network.fabric {
                 fabric.leave(endpoint);
+                books.refresh_policy(&endpoint.network_id, Some(&record.id));
             }
             self.events.network("disconnect", &network.record, Some(&record.id));
         }
@@ -235,6 +247,8 @@ impl Daemon {
             Err(error) => Some(error),
         };
         if let Some(error) = failure {
+            // An interface that came to be without becoming a port.
+            let _ = link.ask(&ShimRequest::DropPort(endpoint.id.clone()), SHIM_ANSWER).await;
             self.withdraw(&id, &endpoint);
             return Err(error);
         }
@@ -243,7 +257,7 @@ impl Daemon {
             let network = books.network(&endpoint.network_id)?;
             if let Some(fabric) = &network.fabric {
                 fabric.enter(&record, &endpoint);
-                books.refresh_policy(&endpoint.network_id);
+                books.refresh_policy(&endpoint.network_id, None);
             }
             self.events.network("connect", &network.record, Some(&id));
         }
@@ -344,6 +358,7 @@ impl Daemon {
             if let Some(fabric) = books.networks.get(&endpoint.network_id).and_then(|n| n.fabric.as_ref()) {
                 fabric.leave(&endpoint);
             }
+            books.refresh_policy(&endpoint.network_id, None);
             books.containers.get_mut(&id).and_then(|live| {
                 let at = live.ports.iter().position(|p| p.endpoint == endpoint.id)?;
                 Some(live.ports.remove(at))
