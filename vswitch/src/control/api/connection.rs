@@ -104,6 +104,7 @@ impl Connection {
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(limits.head)
+            .max_header_size(MAX_HEAD)
             .max_buf_size(MAX_HEAD)
             .half_close(true)
             .serve_connection(TokioIo::new(io), service);
@@ -174,3 +175,7 @@ impl AsyncWrite for Patient {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+#[path = "connection_tests.rs"]
+mod tests;

@@ -4,6 +4,8 @@
 pub mod connection;
 mod containers;
 mod events;
+#[doc(hidden)]
+pub mod fuzzing;
 mod input;
 mod networks;
 mod routes;
