@@ -12,12 +12,14 @@ use tempfile::TempDir;
 
 use crate::command::{Background, Output, run, run_with_input};
 use crate::wait::{DEADLINE, child_end, eventually};
-use crate::{bins, leak};
+use crate::{bins, http, is_root, leak};
 
 /// A directory with a socket and a data directory, and mostly a daemon that serves them.
 pub struct Daemon {
     dir: TempDir,
     arguments: Vec<String>,
+    /// A command in front of the daemon's.
+    wrapper: Vec<String>,
     process: Option<Child>,
 }
 
@@ -62,7 +64,51 @@ impl Daemon {
     /// When no directory can be made.
     pub fn not_started() -> Self {
         let dir = tempfile::Builder::new().prefix("vst-").tempdir().expect("a temporary directory");
-        Self { dir, arguments: Vec::new(), process: None }
+        Self { dir, arguments: Vec::new(), wrapper: Vec::new(), process: None }
+    }
+
+    /// Starts one on a host of its own: with no interface but `lo`, and with this resolv.conf. Both
+    /// can be changed, see [`host_etc`](Self::host_etc) and [`on_host`](Self::on_host).
+    ///
+    /// # Panics
+    /// When it does not answer.
+    pub fn start_on_own_host(resolv_conf: &str) -> Self {
+        let mut daemon = Self::not_started();
+        std::fs::create_dir(daemon.host_etc()).expect("a directory");
+        std::fs::write(daemon.host_etc().join("resolv.conf"), resolv_conf).expect("a file");
+        let etc = daemon.host_etc().display().to_string();
+        let script = format!("ip link set lo up && mount --bind {etc} /etc && exec \"$@\"");
+        let user: &[&str] = if is_root() { &[] } else { &["--user", "--map-root-user"] };
+        let wrapper = [
+            &["unshare"],
+            user,
+            &["--net", "--mount", "--propagation=slave", "--", "sh", "-c", &script, "sh"],
+        ]
+        .concat();
+        daemon.wrap(&wrapper);
+        daemon.start_again();
+        daemon
+    }
+
+    /// From now on the daemon is started by this command, which becomes it.
+    pub fn wrap(&mut self, wrapper: &[&str]) {
+        self.wrapper = wrapper.iter().map(|&word| word.to_owned()).collect();
+    }
+
+    /// What is /etc for a daemon with a host of its own.
+    pub fn host_etc(&self) -> PathBuf {
+        self.dir.path().join("etc")
+    }
+
+    /// A command on the daemon's own host.
+    pub fn on_host(&self, program: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--target={}", self.pid()));
+        if !is_root() {
+            command.args(["--user", "--preserve-credentials"]);
+        }
+        command.args(["--net", "--", program]).args(arguments).env(leak::MARK, self.mark());
+        command
     }
 
     /// The test's directory.
@@ -97,7 +143,16 @@ impl Daemon {
     pub fn daemon_command(&self) -> Command {
         let mut command = self.vswitch(&["daemon", "--data-dir"]);
         command.arg(self.data_dir()).args(&self.arguments);
-        command
+        let Some((program, arguments)) = self.wrapper.split_first() else { return command };
+        let mut wrapped = Command::new(program);
+        wrapped.args(arguments).arg(command.get_program()).args(command.get_args());
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => wrapped.env(name, value),
+                None => wrapped.env_remove(name),
+            };
+        }
+        wrapped
     }
 
     /// Starts the daemon, on what an earlier one may have left.
@@ -123,6 +178,11 @@ impl Daemon {
     /// What the daemon has said.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("daemon.log")).unwrap_or_default()
+    }
+
+    /// Whether the daemon has ended.
+    pub fn is_dead(&mut self) -> bool {
+        self.process.as_mut().is_none_or(|child| !matches!(child.try_wait(), Ok(None)))
     }
 
     /// Kills the daemon as nothing should be killed.
@@ -223,6 +283,90 @@ impl Daemon {
         let text = self.ok(&["inspect", name]);
         let mut all: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e} in {text}"));
         all[0].take()
+    }
+
+    /// What `network inspect` says of a network.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[track_caller]
+    pub fn network(&self, name: &str) -> Value {
+        let text = self.ok(&["network", "inspect", name]);
+        let mut all: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e} in {text}"));
+        all[0].take()
+    }
+
+    /// What `inspect` says of a container's place on a network.
+    ///
+    /// # Panics
+    /// When there is no such container; the value is null where it is not on the network.
+    #[track_caller]
+    pub fn endpoint(&self, container: &str, network: &str) -> Value {
+        self.inspect(container)["NetworkSettings"]["Networks"][network].take()
+    }
+
+    /// A container's address on a network.
+    ///
+    /// # Panics
+    /// When it is not on it.
+    #[track_caller]
+    pub fn ip(&self, container: &str, network: &str) -> String {
+        let endpoint = self.endpoint(container, network);
+        let ip = endpoint["IPAddress"].as_str().filter(|ip| !ip.is_empty());
+        ip.unwrap_or_else(|| panic!("{container} is not on {network}: {endpoint}")).to_owned()
+    }
+
+    /// A container's whole id.
+    #[track_caller]
+    pub fn container_id(&self, name: &str) -> String {
+        self.inspect(name)["Id"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// A container's first process, as the host numbers it.
+    #[track_caller]
+    pub fn container_pid(&self, name: &str) -> i32 {
+        let pid = self.inspect(name)["State"]["Pid"].as_i64().and_then(|pid| pid.try_into().ok());
+        pid.filter(|pid| *pid > 1).unwrap_or_else(|| panic!("{name} does not run"))
+    }
+
+    /// Starts a container that does nothing, with more arguments before its command.
+    #[track_caller]
+    pub fn sleeper_with(&self, name: &str, arguments: &[&str]) {
+        self.ok(&[&["run", "-d", "--name", name], arguments, &["--", "sleep", "infinity"]].concat());
+    }
+
+    /// Asks the daemon's API.
+    #[track_caller]
+    pub fn api(&self, method: &str, path: &str, body: &Value) -> http::Answer {
+        let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
+        http::ask(&self.socket(), method, path, &body)
+    }
+
+    /// The `docker` command, talking to this daemon.
+    pub fn docker_command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("docker");
+        command.args(arguments).env("DOCKER_HOST", format!("unix://{}", self.socket().display()));
+        // Nothing of the user's own configuration.
+        command.env("DOCKER_CONFIG", self.dir.path().join("docker"));
+        for own in
+            ["DOCKER_CONTEXT", "DOCKER_API_VERSION", "DOCKER_TLS", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"]
+        {
+            command.env_remove(own);
+        }
+        command.env(leak::MARK, self.mark());
+        command
+    }
+
+    /// Runs `docker`.
+    #[track_caller]
+    pub fn docker(&self, arguments: &[&str]) -> Output {
+        run(&mut self.docker_command(arguments))
+    }
+
+    /// Runs `docker`, which must succeed; what it printed, without white space around it.
+    #[track_caller]
+    pub fn docker_ok(&self, arguments: &[&str]) -> String {
+        self.docker(arguments).ok().trim().to_owned()
     }
 
     /// A container by its name.

@@ -247,9 +247,9 @@ impl Container {
         self.endpoints.iter().find(|e| e.gateway4.is_some() || e.gateway6.is_some())
     }
 
-    /// The lowest interface name that no endpoint has.
-    pub fn free_interface(&self) -> String {
-        let mut names = (0u32..).map(|n| format!("eth{n}"));
+    /// The interface name with this beginning and the lowest number that no endpoint has.
+    pub fn free_interface(&self, prefix: &str) -> String {
+        let mut names = (0u32..).map(|n| format!("{prefix}{n}"));
         names.find(|name| self.endpoints.iter().all(|e| e.interface != *name)).unwrap_or_default()
     }
 }

@@ -151,7 +151,12 @@ fn listen(path: &Path) -> Result<(UnixListener, Flock<File>), ServeError> {
     Ok((listener.map_err(failed("listened on"))?, guard))
 }
 
-async fn serve(config: &Config, store: Store, descriptors: u64, ready: impl FnOnce()) -> Result<(), ServeError> {
+async fn serve(
+    config: &Config,
+    store: Store,
+    descriptors: u64,
+    ready: impl FnOnce(),
+) -> Result<(), ServeError> {
     // First of all: whoever can reach the socket can rely on an orderly end.
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let (events, mut happened) = tokio::sync::mpsc::unbounded_channel::<PortEvent>();
@@ -171,7 +176,8 @@ async fn serve(config: &Config, store: Store, descriptors: u64, ready: impl FnOn
     let (listener, socket_lock) = listen(&config.socket)?;
     daemon.recover().await?;
 
-    let listening = tokio::spawn(api::connection::serve(listener, daemon.clone(), api::Limits::within(descriptors)));
+    let listening =
+        tokio::spawn(api::connection::serve(listener, daemon.clone(), api::Limits::within(descriptors)));
     ready();
     tracing::info!("listening on {}", config.socket.display());
 

@@ -186,7 +186,11 @@ impl Switch {
 
     /// Does something on a worker's own thread, between two batches, and waits for it. `None` when
     /// there is no such worker any more.
-    pub fn run_on<T: Send + 'static>(&self, worker: usize, act: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    pub fn run_on<T: Send + 'static>(
+        &self,
+        worker: usize,
+        act: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
         let (done, answer) = crossbeam_channel::bounded(1);
         let run = Box::new(move || {
             let _ = done.send(act());

@@ -147,7 +147,12 @@ impl Outside {
     }
 
     /// Lets a container out.
-    pub fn add(switch: &Switch, bridge: &Arc<Bridge>, port: &Arc<Port>, config: InsideConfig) -> Option<Inside> {
+    pub fn add(
+        switch: &Switch,
+        bridge: &Arc<Bridge>,
+        port: &Arc<Port>,
+        config: InsideConfig,
+    ) -> Option<Inside> {
         let worker = switch.home_of(port)?;
         let way = Way { bridge: bridge.clone(), port: port.clone() };
         let uid = port.uid();
@@ -191,7 +196,8 @@ impl Outside {
             switch.run_on(worker, || {
                 SHARD.with_borrow(|shard| {
                     let Some(Shard { engine, ways }) = shard else { return Vec::new() };
-                    let known = engine.flows().filter_map(|info| Some(Flow { port: ways.port(info.inside)?, info }));
+                    let known =
+                        engine.flows().filter_map(|info| Some(Flow { port: ways.port(info.inside)?, info }));
                     known.collect()
                 })
             })

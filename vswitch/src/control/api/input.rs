@@ -121,7 +121,9 @@ impl Params {
 
     /// A value that is a number.
     pub(super) fn number<T: FromStr>(&self, name: &str) -> Result<Option<T>, ControlError> {
-        let refusal = |text| ControlError::Invalid(format!("invalid value for {name}: {text:?} is no number it can be"));
+        let refusal = |text| {
+            ControlError::Invalid(format!("invalid value for {name}: {text:?} is no number it can be"))
+        };
         self.text(name).map(|text| text.parse().map_err(|_| refusal(text))).transpose()
     }
 
@@ -245,8 +247,17 @@ mod tests {
     #[test]
     fn a_flag_is_what_docker_takes_for_one() {
         for (query, value) in [
-            ("", false), ("f", false), ("f=", false), ("f=0", false), ("f=False", false), ("f=none", false), ("f=no", false),
-            ("f=1", true), ("f=true", true), ("f=yes", true), ("f=x", true),
+            ("", false),
+            ("f", false),
+            ("f=", false),
+            ("f=0", false),
+            ("f=False", false),
+            ("f=none", false),
+            ("f=no", false),
+            ("f=1", true),
+            ("f=true", true),
+            ("f=yes", true),
+            ("f=x", true),
         ] {
             assert_eq!(Params::parse(query).unwrap().flag("f"), value, "{query}");
         }

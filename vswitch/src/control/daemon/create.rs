@@ -13,7 +13,7 @@ use super::{Books, Daemon, Live, Phase, QUEUES, container_key, gateways, now};
 use crate::control::error::ControlError;
 use crate::control::expose;
 use crate::control::id;
-use crate::control::net::{NetError, PoolError};
+use crate::control::net::{IpamConfig, NetError, PoolError};
 use crate::control::publish::{self, Wish};
 use crate::control::record::{Container, Dns, Endpoint, ExposedPort, Mode, Origin, Protocol, Status};
 use crate::control::request::{CreateReply, CreateRequest, EndpointRequest};
@@ -36,7 +36,7 @@ impl Daemon {
     /// With Docker's sentences; nothing is reserved then.
     pub fn create(
         self: &Arc<Self>,
-        request: CreateRequest,
+        mut request: CreateRequest,
         client: Option<i32>,
     ) -> Result<CreateReply, ControlError> {
         if request.command.is_empty() == request.attach.is_none() {
@@ -44,14 +44,16 @@ impl Daemon {
         }
         let id = id::new_id()?;
         let dir = self.dir(&id);
-        let mut record = draft(&id, &dir, request.clone())?;
+        let (name, hostname) = (request.name.take(), request.hostname.take());
+        let networks = std::mem::take(&mut request.networks);
+        let mut record = draft(&id, &dir, request)?;
         let (hosts, resolv) = {
             let mut books = self.books.lock();
-            record.name = books.choose_name(request.name.as_deref(), &id)?;
-            record.mode = books.mode(&request.networks)?;
-            books.settle_hostname(&mut record, request.hostname.as_deref())?;
-            record.env.extend(books.link_variables(&record, &request.networks)?);
-            match books.reserve_all(&mut record, &request.networks) {
+            record.name = books.choose_name(name.as_deref(), &id)?;
+            record.mode = books.mode(&networks)?;
+            books.settle_hostname(&mut record, hostname.as_deref())?;
+            record.env.extend(books.link_variables(&record, &networks)?);
+            match books.reserve_all(&mut record, &networks) {
                 Ok(()) => {}
                 Err(error) => {
                     books.give_back(&record);
@@ -62,7 +64,7 @@ impl Daemon {
             books.containers.insert(id.clone(), Live::new(record.clone(), Phase::Created, true));
             (books.hosts_file(&record), books.resolv_conf(&record))
         };
-        let written = super::etc::write_all(&dir, &record, &hosts, &resolv)
+        let written = super::etc::write_all(&dir, &record, hosts.as_deref(), resolv.as_deref())
             .map_err(|e| ControlError::Failed(e.to_string()))
             .and_then(|()| {
                 let _turn = self.writing.lock();
@@ -157,7 +159,9 @@ fn too_many_ports() -> ControlError {
 /// A record of what was asked for, as far as that alone can be checked.
 fn draft(id: &str, dir: &std::path::Path, request: CreateRequest) -> Result<Container, ControlError> {
     let origin = match request.attach {
-        Some(Target::Pid(..=0)) => return Err(ControlError::Invalid("a process has a number above 0".into())),
+        Some(Target::Pid(..=0)) => {
+            return Err(ControlError::Invalid("a process has a number above 0".into()));
+        }
         Some(Target::Netns(path)) if !path.is_absolute() => {
             return Err(ControlError::Invalid(format!(
                 "{} says nothing here: give the whole path of the namespace",
@@ -165,10 +169,9 @@ fn draft(id: &str, dir: &std::path::Path, request: CreateRequest) -> Result<Cont
             )));
         }
         Some(target) => Origin::Attach { netns: identity(&target), target },
-        None => Origin::Run {
-            command: request.command,
-            log: request.detached.then(|| dir.join("output.log")),
-        },
+        None => {
+            Origin::Run { command: request.command, log: request.detached.then(|| dir.join("output.log")) }
+        }
     };
     let mut exposed = BTreeSet::new();
     let mut left = MOST_PORTS;
@@ -199,13 +202,14 @@ fn draft(id: &str, dir: &std::path::Path, request: CreateRequest) -> Result<Cont
     let hosts: Result<Vec<_>, ControlError> =
         request.extra_hosts.iter().map(|word| super::etc::extra_host(word)).collect();
     // Without a value: as the caller has it, which here is not at all.
-    let env = request.env.iter().filter_map(|word| Some((word, word.split_once('=')?))).map(|(word, pair)| {
-        let (name, value) = pair;
-        if name.is_empty() || word.contains('\0') {
-            return Err(ControlError::Invalid(format!("invalid environment variable: {word}")));
-        }
-        Ok((name.to_owned(), value.to_owned()))
-    });
+    let env =
+        request.env.iter().filter_map(|word| Some((word, word.split_once('=')?))).map(|(word, pair)| {
+            let (name, value) = pair;
+            if name.is_empty() || word.contains('\0') {
+                return Err(ControlError::Invalid(format!("invalid environment variable: {word}")));
+            }
+            Ok((name.to_owned(), value.to_owned()))
+        });
     if let Some(domain) = &request.domainname
         && (domain.len() > 64 || !(domain.is_empty() || is_field(domain)))
     {
@@ -345,8 +349,10 @@ impl Books {
     fn settle_hostname(&self, record: &mut Container, wished: Option<&str>) -> Result<(), ControlError> {
         record.hostname = match (wished, &record.mode) {
             (Some(name), _) => name.to_owned(),
-            (None, Mode::Host) => nix::unistd::gethostname()
-                .map_or_else(|_| id::short(&record.id).to_owned(), |name| name.to_string_lossy().into_owned()),
+            (None, Mode::Host) => nix::unistd::gethostname().map_or_else(
+                |_| id::short(&record.id).to_owned(),
+                |name| name.to_string_lossy().into_owned(),
+            ),
             (None, Mode::Container(other)) => self.live(other)?.record.hostname.clone(),
             (None, _) => id::short(&record.id).to_owned(),
         };
@@ -360,19 +366,27 @@ impl Books {
     /// The network namespace of a command.
     fn namespace(&self, record: &Container) -> Result<NetworkNamespace, ControlError> {
         let Mode::Container(other) = &record.mode else {
-            return Ok(if record.mode == Mode::Host { NetworkNamespace::Host } else { NetworkNamespace::Own });
+            return Ok(if record.mode == Mode::Host {
+                NetworkNamespace::Host
+            } else {
+                NetworkNamespace::Own
+            });
         };
         let live = self.live(other)?;
         match &live.record.origin {
             Origin::Attach { target, .. } => Ok(NetworkNamespace::Join(target.clone())),
             Origin::Run { .. } if live.pid > 0 => Ok(NetworkNamespace::Join(Target::Pid(live.pid))),
-            Origin::Run { .. } => {
-                Err(ControlError::Conflict(format!("cannot join network of a non running container: {other}")))
-            }
+            Origin::Run { .. } => Err(ControlError::Conflict(format!(
+                "cannot join network of a non running container: {other}"
+            ))),
         }
     }
 
-    fn reserve_all(&mut self, record: &mut Container, networks: &[EndpointRequest]) -> Result<(), ControlError> {
+    fn reserve_all(
+        &mut self,
+        record: &mut Container,
+        networks: &[EndpointRequest],
+    ) -> Result<(), ControlError> {
         match record.mode {
             Mode::Container(_) => return Ok(()),
             Mode::Host | Mode::None => {
@@ -469,14 +483,14 @@ impl Books {
         let (gateway4, gateway6) = if network.record.internal {
             (None, None)
         } else {
-            gateways(network.record.ipam.config.iter().filter_map(|c| c.default_gateway()))
+            gateways(network.record.ipam.config.iter().filter_map(IpamConfig::default_gateway))
         };
         Ok(Endpoint {
             id: endpoint_id,
             network: network.record.name.clone(),
             network_id: id,
             wished: request.clone(),
-            interface: record.free_interface(),
+            interface: record.free_interface(network.record.interface_prefix()),
             mac: mac.to_string(),
             v4,
             v6,
@@ -486,7 +500,11 @@ impl Books {
     }
 
     /// What a helper is told of an endpoint.
-    pub(super) fn port_spec(&self, record: &Container, endpoint: &Endpoint) -> Result<PortSpec, ControlError> {
+    pub(super) fn port_spec(
+        &self,
+        record: &Container,
+        endpoint: &Endpoint,
+    ) -> Result<PortSpec, ControlError> {
         let network = self.network(&endpoint.network_id)?;
         let mac = endpoint.mac.parse().map_err(|e| ControlError::Failed(format!("{e}")))?;
         let way_out = record.way_out().is_some_and(|first| first.id == endpoint.id);
@@ -565,5 +583,7 @@ fn rand_u32() -> u32 {
 }
 
 fn no_alias() -> ControlError {
-    ControlError::Invalid("network-scoped alias is supported only for containers in user defined networks".into())
+    ControlError::Invalid(
+        "network-scoped alias is supported only for containers in user defined networks".into(),
+    )
 }

@@ -48,7 +48,12 @@ impl Fabric {
         let config = GatewayConfig { dns, beyond, ..configuration(record) };
         let mac = config.mac;
         let (gateway, transmit, receive) = gateway::gateway_port(config).map_err(|e| e.to_string())?;
-        let port = PortConfig { owner: "gateway".into(), interface: record.bridge_name(), mtu: record.mtu(), trusted: true };
+        let port = PortConfig {
+            owner: "gateway".into(),
+            interface: record.bridge_name(),
+            mtu: record.mtu(),
+            trusted: true,
+        };
         let gateway_port = switch
             .add_port(&bridge, port, Box::new(transmit), vec![Box::new(receive)])
             .map_err(|e| e.to_string())?;
@@ -127,13 +132,13 @@ fn pairs(a: &Endpoint, b: &Endpoint) -> Vec<(IpAddr, IpAddr)> {
 }
 
 /// What an endpoint's address translation has to know of it.
-pub(super) fn translation(record: &NetworkRecord, endpoint: &Endpoint) -> Option<InsideConfig> {
+pub(super) fn translation(record: &NetworkRecord, endpoint: &Endpoint) -> InsideConfig {
     let gateway = configuration(record);
     let mut config = InsideConfig::new(gateway.mac);
     config.addresses = endpoint.addresses();
     config.mac = endpoint.mac.parse().ok();
-    config.gateway_v4 = gateway.v4.first().map(|net| net.addr());
-    config.gateway_v6 = gateway.v6.first().map(|net| net.addr());
+    config.gateway_v4 = gateway.v4.first().map(ipnet::Ipv4Net::addr);
+    config.gateway_v6 = gateway.v6.first().map(ipnet::Ipv6Net::addr);
     config.subnets = record.active().map(|c| c.subnet).collect();
     config.mtu = u16::try_from(record.mtu()).unwrap_or(u16::MAX);
     config.outbound = record.masquerade();
@@ -142,7 +147,7 @@ pub(super) fn translation(record: &NetworkRecord, endpoint: &Endpoint) -> Option
         Some(IpAddr::V6(address)) => config.source_v6 = Some(address),
         None => {}
     }
-    Some(config)
+    config
 }
 
 fn configuration(record: &NetworkRecord) -> GatewayConfig {
@@ -199,18 +204,20 @@ impl Directory {
 }
 
 impl Books {
-    /// Keeps the stations of a network apart where it asks for that, but for what links open.
-    pub(super) fn refresh_policy(&self, network_id: &str) {
+    /// Keeps the stations of a network apart where it asks for that, but for what links open. What one
+    /// that is leaving had open is not: its addresses are soon another's.
+    pub(super) fn refresh_policy(&self, network_id: &str, leaving: Option<&str>) {
         let Some(network) = self.networks.get(network_id) else { return };
         let Some(fabric) = network.fabric.as_ref().filter(|_| !network.record.icc()) else { return };
-        let running = || self.containers.values().map(|live| &live.record).filter(|r| r.is_running());
+        let there = |record: &&Container| record.is_running() && Some(record.id.as_str()) != leaving;
+        let running = || self.containers.values().map(|live| &live.record).filter(there);
         let mut openings = Vec::new();
         for record in running() {
             let Some(client) = record.endpoint_on(network_id) else { continue };
             for word in &client.wished.links {
                 let (name, _) = super::etc::link(word);
                 let target = self.resolve(name).ok().and_then(|id| self.containers.get(&id));
-                let Some(target) = target.map(|live| &live.record).filter(|r| r.is_running()) else { continue };
+                let Some(target) = target.map(|live| &live.record).filter(there) else { continue };
                 let Some(server) = target.endpoint_on(network_id) else { continue };
                 for exposed in &target.exposed {
                     for (client, server) in pairs(client, server) {
@@ -262,5 +269,4 @@ impl Daemon {
             directory.view.store(Arc::new(books.name_view(&live.record)));
         }
     }
-
 }

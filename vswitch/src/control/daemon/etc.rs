@@ -10,7 +10,7 @@ use std::path::Path;
 use super::{Books, Daemon};
 use crate::control::error::ControlError;
 use crate::control::id;
-use crate::control::record::{Container, Mode};
+use crate::control::record::{Container, Endpoint, Mode};
 use crate::control::request::EndpointRequest;
 use crate::sandbox::helper::NAME_SERVICE;
 
@@ -59,8 +59,8 @@ pub(super) fn extra_host(word: &str) -> Result<(String, IpAddr), ControlError> {
 pub(super) fn write_all(
     dir: &Path,
     record: &Container,
-    hosts: &Option<String>,
-    resolv: &Option<String>,
+    hosts: Option<&str>,
+    resolv: Option<&str>,
 ) -> std::io::Result<()> {
     crate::control::paths::make_private(dir).map_err(std::io::Error::other)?;
     if let Some(hosts) = hosts {
@@ -181,7 +181,7 @@ impl Books {
             Some(domain) => format!("{}.{domain} {}", record.hostname, record.hostname),
             None => record.hostname.clone(),
         };
-        for address in record.endpoints.iter().flat_map(|e| e.addresses()) {
+        for address in record.endpoints.iter().flat_map(Endpoint::addresses) {
             let _ = writeln!(text, "{address}\t{own}");
         }
         Some(text)

@@ -33,7 +33,10 @@ impl Daemon {
             let mut books = self.books.lock();
             let live = books.live_mut(&id)?;
             if live.record.status != Status::Created || std::mem::replace(&mut live.starting, true) {
-                return Err(ControlError::Conflict(format!("container {} has been started before", short(&id))));
+                return Err(ControlError::Conflict(format!(
+                    "container {} has been started before",
+                    short(&id)
+                )));
             }
         }
         let result = self.start_reserved(&id).await;
@@ -196,7 +199,8 @@ impl Daemon {
             let link = live.link.as_ref();
             let link =
                 link.ok_or_else(|| ControlError::Conflict(format!("Container {id} is not running")))?;
-            link.send(&ShimRequest::Signal(signal as i32)).map_err(|e| ControlError::Failed(e.to_string()))?;
+            link.send(&ShimRequest::Signal(signal as i32))
+                .map_err(|e| ControlError::Failed(e.to_string()))?;
             live.record.clone()
         };
         self.events.container_with("kill", &record, [("signal", (signal as i32).to_string())]);

@@ -118,10 +118,12 @@ impl Live {
         self.pid = 0;
         self.shim = 0;
         let held = std::mem::take(&mut self.holds_addresses);
-        let lent = self.record.endpoints.iter().filter(|_| held).map(|e| Lent {
-            network_id: e.network_id.clone(),
-            addresses: e.addresses(),
-        });
+        let lent = self
+            .record
+            .endpoints
+            .iter()
+            .filter(|_| held)
+            .map(|e| Lent { network_id: e.network_id.clone(), addresses: e.addresses() });
         Holdings {
             lent: lent.collect(),
             ports: std::mem::take(&mut self.ports),
@@ -309,11 +311,7 @@ impl Books {
                     (_, Some(endpoint)) => endpoint.clone(),
                     _ => return None,
                 };
-                Some(Member {
-                    container: live.record.id.clone(),
-                    name: live.record.name.clone(),
-                    endpoint,
-                })
+                Some(Member { container: live.record.id.clone(), name: live.record.name.clone(), endpoint })
             })
             .collect();
         members.sort_by(|a, b| a.container.cmp(&b.container));
@@ -442,7 +440,8 @@ impl Daemon {
     /// All containers, the newest first.
     pub fn views(&self) -> Vec<ContainerView> {
         let books = self.books.lock();
-        let mut all: Vec<_> = books.containers.values().map(|live| self.container_view(&books, live)).collect();
+        let mut all: Vec<_> =
+            books.containers.values().map(|live| self.container_view(&books, live)).collect();
         all.sort_by(|a, b| (b.record.created, &b.record.id).cmp(&(a.record.created, &a.record.id)));
         all
     }
@@ -495,7 +494,9 @@ impl Daemon {
         let view = self.network(text)?;
         match view.bridge.clone() {
             Some(bridge) => Ok((view, bridge)),
-            None => Err(ControlError::Invalid(format!("network {text} has no forwarding table: it switches nothing"))),
+            None => Err(ControlError::Invalid(format!(
+                "network {text} has no forwarding table: it switches nothing"
+            ))),
         }
     }
 

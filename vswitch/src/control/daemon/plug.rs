@@ -29,7 +29,8 @@ impl Daemon {
             return Err(lost(&"it is another's, or its command has ended"));
         }
         let sockets = if name_service {
-            let at = fds.len().checked_sub(2).ok_or_else(|| lost(&"its descriptors are not those it names"))?;
+            let at =
+                fds.len().checked_sub(2).ok_or_else(|| lost(&"its descriptors are not those it names"))?;
             fds.split_off(at)
         } else {
             Vec::new()
@@ -74,16 +75,26 @@ impl Daemon {
         plugged: &mut Vec<Plugged>,
     ) -> Result<(), ControlError> {
         let mut fds = fds.into_iter();
+        // It became the way out when another left: perhaps a daemon died before it could say so.
+        let next = |endpoint: &&Endpoint| {
+            ports.iter().any(|p| p.spec.endpoint == endpoint.id && p.spec.gateways.is_empty())
+        };
+        let way_out = record.way_out().filter(next).map(|endpoint| DefaultRoute {
+            interface: endpoint.interface.clone(),
+            gateways: endpoint.gateways(),
+        });
         for held in ports {
             let queues: Vec<OwnedFd> = fds.by_ref().take(held.queues).collect();
-            match record.endpoints.iter().find(|e| e.id == held.spec.endpoint) {
-                Some(endpoint) => plugged.push(self.plug(record, endpoint, &held, queues)?),
+            let Some(endpoint) = record.endpoints.iter().find(|e| e.id == held.spec.endpoint) else {
                 // A daemon died between the two halves of a disconnect.
-                None => {
-                    drop(queues);
-                    let _ = link.send(&ShimRequest::DropPort(held.spec.endpoint));
-                }
-            }
+                drop(queues);
+                let _ = link.tell(&ShimRequest::DropPort(held.spec.endpoint));
+                continue;
+            };
+            plugged.push(self.plug(record, endpoint, &held, queues)?);
+        }
+        if let Some(route) = way_out {
+            let _ = link.tell(&ShimRequest::DefaultRoute(route));
         }
         Ok(())
     }
@@ -111,8 +122,9 @@ impl Daemon {
             mtu: held.spec.mtu,
             trusted: false,
         };
-        let port = super::off_the_runtime(|| self.switch.add_port(&bridge, config, Box::new(transmit), queues))
-            .map_err(|e| ControlError::Conflict(e.to_string()))?;
+        let port =
+            super::off_the_runtime(|| self.switch.add_port(&bridge, config, Box::new(transmit), queues))
+                .map_err(|e| ControlError::Conflict(e.to_string()))?;
         let inside = self.let_out(endpoint, &bridge, &port);
         Ok(Plugged { endpoint: endpoint.id.clone(), bridge, port, inside })
     }
@@ -126,7 +138,7 @@ impl Daemon {
             if network.internal {
                 return None;
             }
-            super::directory::translation(network, endpoint)?
+            super::directory::translation(network, endpoint)
         };
         super::off_the_runtime(|| Outside::add(&self.switch, bridge, port, config))
     }
@@ -150,7 +162,7 @@ impl Daemon {
             let Some(network) = books.networks.get(&endpoint.network_id) else { continue };
             if let Some(fabric) = &network.fabric {
                 fabric.enter(record, endpoint);
-                books.refresh_policy(&endpoint.network_id);
+                books.refresh_policy(&endpoint.network_id, None);
             }
             self.events.network("connect", &network.record, Some(&record.id));
         }
@@ -163,6 +175,7 @@ impl Daemon {
             let Some(network) = books.networks.get(&endpoint.network_id) else { continue };
             if let Some(fabric) = &network.fabric {
                 fabric.leave(endpoint);
+                books.refresh_policy(&endpoint.network_id, Some(&record.id));
             }
             self.events.network("disconnect", &network.record, Some(&record.id));
         }
@@ -234,6 +247,8 @@ impl Daemon {
             Err(error) => Some(error),
         };
         if let Some(error) = failure {
+            // An interface that came to be without becoming a port.
+            let _ = link.ask(&ShimRequest::DropPort(endpoint.id.clone()), SHIM_ANSWER).await;
             self.withdraw(&id, &endpoint);
             return Err(error);
         }
@@ -242,7 +257,7 @@ impl Daemon {
             let network = books.network(&endpoint.network_id)?;
             if let Some(fabric) = &network.fabric {
                 fabric.enter(&record, &endpoint);
-                books.refresh_policy(&endpoint.network_id);
+                books.refresh_policy(&endpoint.network_id, None);
             }
             self.events.network("connect", &network.record, Some(&id));
         }
@@ -279,7 +294,10 @@ impl Daemon {
         let removed = self.commit(id, |record| record.endpoints.retain(|e| e.id != endpoint.id));
         // A container that has ended meanwhile gave all its addresses back.
         if removed.is_ok_and(|record| !record.has_ended()) {
-            self.release(&[Lent { network_id: endpoint.network_id.clone(), addresses: endpoint.addresses() }]);
+            self.release(&[Lent {
+                network_id: endpoint.network_id.clone(),
+                addresses: endpoint.addresses(),
+            }]);
         }
     }
 
@@ -340,6 +358,7 @@ impl Daemon {
             if let Some(fabric) = books.networks.get(&endpoint.network_id).and_then(|n| n.fabric.as_ref()) {
                 fabric.leave(&endpoint);
             }
+            books.refresh_policy(&endpoint.network_id, None);
             books.containers.get_mut(&id).and_then(|live| {
                 let at = live.ports.iter().position(|p| p.endpoint == endpoint.id)?;
                 Some(live.ports.remove(at))
@@ -351,7 +370,10 @@ impl Daemon {
         // The interface goes with the last descriptor, which is the shim's.
         let dropped = link.ask(&ShimRequest::DropPort(endpoint.id.clone()), SHIM_ANSWER).await;
         if ours {
-            self.release(&[Lent { network_id: endpoint.network_id.clone(), addresses: endpoint.addresses() }]);
+            self.release(&[Lent {
+                network_id: endpoint.network_id.clone(),
+                addresses: endpoint.addresses(),
+            }]);
         }
         if way_out && let Some(next) = record.way_out() {
             let route = DefaultRoute { interface: next.interface.clone(), gateways: next.gateways() };

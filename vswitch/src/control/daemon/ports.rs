@@ -25,7 +25,9 @@ impl Daemon {
         }
         let Some(endpoint) = record.way_out() else { return Ok(listeners) };
         if self.outside.is_none() {
-            return Err(ControlError::Failed("ports cannot be published: there is no way out of networks".into()));
+            return Err(ControlError::Failed(
+                "ports cannot be published: there is no way out of networks".into(),
+            ));
         }
         let default = {
             let books = self.books.lock();
@@ -140,7 +142,8 @@ fn listen(port: ExposedPort, addresses: &[IpAddr], host: u16) -> Result<Listener
         };
         match listener {
             Ok(listener) => taken.push((Binding { port, address: *address, host }, listener)),
-            Err(ListenError::Address(_) | ListenError::Other(..)) if address.is_ipv6() && !taken.is_empty() => {}
+            Err(ListenError::Address(_) | ListenError::Other(..))
+                if address.is_ipv6() && !taken.is_empty() => {}
             Err(error) => return Err(error),
         }
     }

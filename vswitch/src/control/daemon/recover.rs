@@ -68,6 +68,8 @@ impl Daemon {
         match self.link_up(id).await {
             Ok(link) => {
                 self.drop_unplugged(id);
+                self.refresh_names(id);
+                self.rewrite_files(id);
                 if let Ok(view) = self.view(id) {
                     self.enter(&view.record);
                 }
