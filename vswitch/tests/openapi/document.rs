@@ -50,9 +50,11 @@ fn content(answer: &'static Value) -> BTreeMap<&'static str, &'static Value> {
 }
 
 fn operation(path: &'static str, shared: &'static Value, method: &str, told: &'static Value) -> Operation {
-    let parameters: Vec<&Value> = list(shared.get("parameters")).chain(list(told.get("parameters"))).collect();
+    let parameters: Vec<&Value> =
+        list(shared.get("parameters")).chain(list(told.get("parameters"))).collect();
     for name in path.split('/').filter_map(|s| s.strip_prefix('{')?.strip_suffix('}')) {
-        let described = parameters.iter().any(|p| p["in"] == "path" && p["name"] == name && p["required"] == true);
+        let described =
+            parameters.iter().any(|p| p["in"] == "path" && p["name"] == name && p["required"] == true);
         assert!(described, "{path}: {name} is not described");
     }
     let query = parameters.iter().filter(|p| p["in"] == "query");
@@ -61,9 +63,9 @@ fn operation(path: &'static str, shared: &'static Value, method: &str, told: &'s
         Body { schema: &json["schema"], example: &json["example"] }
     });
     let answers = told["responses"].as_object().unwrap_or_else(|| panic!("{method} {path} has no answers"));
-    let answers = answers.iter().map(|(status, answer)| {
-        (status.parse().expect("a status code"), content(schemas().follow(answer)))
-    });
+    let answers = answers
+        .iter()
+        .map(|(status, answer)| (status.parse().expect("a status code"), content(schemas().follow(answer))));
     Operation {
         method: method.to_ascii_uppercase(),
         path: path.to_owned(),
@@ -101,5 +103,7 @@ pub fn find(method: &str, uri: &str) -> &'static Operation {
         }
     };
     let fitting = OPERATIONS.iter().filter(|op| op.method == method && fits(&op.path));
-    fitting.min_by_key(|op| op.path.matches('{').count()).unwrap_or_else(|| panic!("{method} {path} is not described"))
+    fitting
+        .min_by_key(|op| op.path.matches('{').count())
+        .unwrap_or_else(|| panic!("{method} {path} is not described"))
 }

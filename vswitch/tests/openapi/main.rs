@@ -9,9 +9,9 @@ use std::collections::BTreeSet;
 
 use axum::body::Body;
 use document::{DOCUMENT, OPERATIONS, Operation, schemas};
+use packet::MacAddr;
 use serde_json::{Value, json};
 use server::{Server, endless_body};
-use packet::MacAddr;
 use vswitch::control::api::{self, MAX_BODY, fuzzing};
 use vswitch::dataplane::Switch;
 use vswitch::dataplane::fdb::Station;
@@ -20,7 +20,8 @@ use vswitch::dataplane::fdb::Station;
 fn every_route_is_described_and_everything_described_is_a_route() {
     let served: BTreeSet<String> =
         api::routes().iter().map(|route| format!("{} {}", route.method, route.path)).collect();
-    let described: BTreeSet<String> = OPERATIONS.iter().map(|op| format!("{} {}", op.method, op.path)).collect();
+    let described: BTreeSet<String> =
+        OPERATIONS.iter().map(|op| format!("{} {}", op.method, op.path)).collect();
     assert_eq!(served, described);
     assert_eq!(api::routes().len(), served.len(), "a route is there twice");
     let ids: BTreeSet<&str> = OPERATIONS.iter().map(|op| op.id).collect();
@@ -69,7 +70,8 @@ async fn every_answer_is_as_described() {
 
     let promised = OPERATIONS.iter().flat_map(|op| op.answers.keys().map(|status| (op.id, *status)));
     let seen = server.seen.lock();
-    let unseen: Vec<_> = promised.filter(|(id, status)| *status != 500 && !seen.contains(&(*id, *status))).collect();
+    let unseen: Vec<_> =
+        promised.filter(|(id, status)| *status != 500 && !seen.contains(&(*id, *status))).collect();
     assert!(unseen.is_empty(), "promised, and never given: {unseen:?}");
 }
 
@@ -109,7 +111,9 @@ async fn reservations(server: &Server) {
     server.expect_json(400, create, &json!({"Name": "x1"})).await;
     let twice = json!([{"Network": "my-net"}, {"Network": "my-net"}]);
     server.expect_json(403, create, &json!({"Command": ["true"], "Networks": twice})).await;
-    server.expect_json(404, create, &json!({"Command": ["true"], "Networks": [{"Network": "nowhere"}]})).await;
+    server
+        .expect_json(404, create, &json!({"Command": ["true"], "Networks": [{"Network": "nowhere"}]}))
+        .await;
     server.expect_json(409, create, &json!({"Name": "web", "Command": ["true"]})).await;
 
     server.expect_json(201, create, &json!({"Name": "early", "Command": ["true"]})).await;
@@ -117,7 +121,8 @@ async fn reservations(server: &Server) {
     server.expect(404, "POST", "/vswitch/containers/early/start").await;
     server.expect(409, "POST", "/vswitch/containers/web/start").await;
     server.expect(400, "POST", "/vswitch/containers/%ff/start").await;
-    let missing = server.expect_json(201, create, &json!({"Name": "missing", "Command": ["not-there"]})).await;
+    let missing =
+        server.expect_json(201, create, &json!({"Name": "missing", "Command": ["not-there"]})).await;
     fuzzing::stand_in(&serde_json::from_value(missing).unwrap()).unwrap();
     assert_eq!(server.expect(400, "POST", "/vswitch/containers/missing/start").await["exitCode"], 127);
     // With so many there are two ids with one beginning.
@@ -126,7 +131,8 @@ async fn reservations(server: &Server) {
     }
     let ids: Vec<String> = server.daemon.views().into_iter().map(|view| view.record.id).collect();
     let first = |id: &str| id[..1].to_owned();
-    let several = ids.iter().map(|id| first(id)).find(|one| ids.iter().filter(|id| first(id) == *one).count() > 1);
+    let several =
+        ids.iter().map(|id| first(id)).find(|one| ids.iter().filter(|id| first(id) == *one).count() > 1);
     let several = several.expect("two ids with one beginning");
     server.expect(400, "GET", &format!("/vswitch/nat?container={several}")).await;
     server.expect(400, "GET", &format!("/containers/{several}/json")).await;
@@ -262,7 +268,10 @@ async fn bodies(server: &Server) {
             *request.pointer_mut(&at).unwrap() = wrong.clone();
             let (status, answer) = server.send(&op.method, &uri, Body::from(request.to_string())).await;
             // In Docker's calls null is nothing, which is no type's mistake but may well be another.
-            assert!(status == 400 || (wrong.is_null() && status > 400), "{uri} takes {wrong} for {at}: {answer}");
+            assert!(
+                status == 400 || (wrong.is_null() && status > 400),
+                "{uri} takes {wrong} for {at}: {answer}"
+            );
         }
     }
 }

@@ -49,7 +49,8 @@ impl Server {
             response.into_body().collect().await.expect("a body").to_bytes().to_vec()
         };
         let text = String::from_utf8_lossy(&bytes);
-        let content = operation.answers.get(&status).unwrap_or_else(|| panic!("{what} is not described: {text}"));
+        let content =
+            operation.answers.get(&status).unwrap_or_else(|| panic!("{what} is not described: {text}"));
         self.seen.lock().insert((operation.id, status));
         if content.is_empty() {
             assert_eq!((kind, text.as_ref()), (None, ""), "{what}");
@@ -63,10 +64,13 @@ impl Server {
         }
         let mut last = Value::Null;
         // Events are an object a line, all else is one.
-        let lines: Vec<&str> = if operation.id == "events" { text.lines().collect() } else { vec![text.as_ref()] };
+        let lines: Vec<&str> =
+            if operation.id == "events" { text.lines().collect() } else { vec![text.as_ref()] };
         for line in lines {
             last = match kind {
-                "application/json" => serde_json::from_str(line).unwrap_or_else(|e| panic!("{what}: {e}: {line}")),
+                "application/json" => {
+                    serde_json::from_str(line).unwrap_or_else(|e| panic!("{what}: {e}: {line}"))
+                }
                 _ => Value::String(line.to_owned()),
             };
             let wrong = schemas().check(schema, &last, true);

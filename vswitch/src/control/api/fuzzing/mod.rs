@@ -73,7 +73,9 @@ pub fn api(bytes: &[u8]) {
 /// What cannot be in a path or query as it is: filters would be hard to read.
 fn escape(path: &[u8]) -> String {
     path.iter().fold(String::new(), |text, b| match b {
-        b'!' | b'$'..=b';' | b'=' | b'?'..=b'Z' | b'_' | b'a'..=b'z' | b'~' => text + &char::from(*b).to_string(),
+        b'!' | b'$'..=b';' | b'=' | b'?'..=b'Z' | b'_' | b'a'..=b'z' | b'~' => {
+            text + &char::from(*b).to_string()
+        }
         other => text + &format!("%{other:02X}"),
     })
 }
@@ -90,7 +92,8 @@ impl Stage {
         let mut words = line.splitn(2, |b| *b == b' ');
         let (Some(method), Some(path)) = (words.next(), words.next()) else { return };
         let body = body.strip_prefix(b"\n").unwrap_or(body).to_vec();
-        let request = Request::builder().method(method).uri(escape(path)).header("content-type", "application/json");
+        let request =
+            Request::builder().method(method).uri(escape(path)).header("content-type", "application/json");
         // What is no method or no path is refused by hyper before it comes here.
         let Ok(request) = request.body(Body::from(body)) else { return };
         if let Some((status, answer)) = self.ask(request).await

@@ -40,10 +40,13 @@ pub fn daemon(dir: &Path) -> Result<Arc<Daemon>, Box<dyn Error>> {
 pub fn stand_in(reply: &CreateReply) -> Result<(), Box<dyn Error>> {
     let listener = listen(&reply.dir)?;
     let (id, ports) = (reply.id.clone(), reply.ports.clone());
-    let is_there = !matches!(&reply.sandbox, Sandbox::Run(spec) if spec.argv.first().is_some_and(|p| p == "not-there"));
+    let is_there =
+        !matches!(&reply.sandbox, Sandbox::Run(spec) if spec.argv.first().is_some_and(|p| p == "not-there"));
     std::thread::Builder::new().name("stand-in".into()).spawn(move || {
         // Its directory may go before anybody has called.
-        let _ = accept(&listener).map_err(ChannelError::from).and_then(|daemon| play(&daemon, &id, &ports, is_there));
+        let _ = accept(&listener)
+            .map_err(ChannelError::from)
+            .and_then(|daemon| play(&daemon, &id, &ports, is_there));
     })?;
     Ok(())
 }
@@ -77,7 +80,9 @@ fn play(daemon: &Channel, id: &str, ports: &[PortSpec], is_there: bool) -> Resul
                 daemon.send(&ShimEvent::PortReady(held(spec)), &queues)?;
             }
             ShimRequest::DropPort(_) | ShimRequest::DefaultRoute(_) => daemon.send(&ShimEvent::Done, &[])?,
-            ShimRequest::Signal(number) => daemon.send(&ShimEvent::Exited(Exit { code: 128 + number }), &[])?,
+            ShimRequest::Signal(number) => {
+                daemon.send(&ShimEvent::Exited(Exit { code: 128 + number }), &[])?;
+            }
             ShimRequest::Quit => return Ok(()),
         }
     }
