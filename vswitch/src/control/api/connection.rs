@@ -1,22 +1,21 @@
 //! Connections: how many there are, and how long a client may take.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::Body;
 use hyper::body::Body as _;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 use tokio::time::Sleep;
 
+use super::idle::{Answer, Idle, Seat};
 use super::{Api, ClientPid};
 use crate::control::daemon::Daemon;
 use crate::sys::asyncfd;
@@ -27,8 +26,8 @@ const MAX_HEAD: usize = 64 << 10;
 /// What a client may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections at a time. For one more the oldest that has asked for nothing yet is closed; without
-    /// such a one it waits.
+    /// Connections at a time. For one more the one that has had no request for longest is closed; where
+    /// each has one, it waits.
     pub connections: usize,
     /// Time to send the whole head of the next request; an idle connection is closed after it too.
     pub head: Duration,
@@ -52,7 +51,7 @@ impl Limits {
 pub async fn serve(listener: UnixListener, daemon: Arc<Daemon>, limits: Limits) {
     let api = Api::new(daemon, limits.body);
     let places = Arc::new(Semaphore::new(limits.connections));
-    let silent = Arc::new(Silent::default());
+    let idle = Arc::new(Idle::default());
     loop {
         let accepted = match listener.accept().await {
             Ok((stream, _)) => Connection::new(stream),
@@ -68,42 +67,15 @@ pub async fn serve(listener: UnixListener, daemon: Arc<Daemon>, limits: Limits) 
             }
         };
         if places.available_permits() == 0 {
-            silent.close_oldest();
+            idle.close_oldest();
         }
         // Who comes after this one waits in the kernel, where it costs nothing here.
         let Ok(place) = places.clone().acquire_owned().await else { return };
-        let (api, silent) = (api.clone(), silent.clone());
+        let (api, seat) = (api.clone(), Seat::new(idle.clone()));
         tokio::spawn(async move {
-            connection.serve(api, limits, silent).await;
+            connection.serve(api, limits, seat).await;
             drop(place);
         });
-    }
-}
-
-/// Connections that have not asked for anything yet, from the oldest on. They make room for others.
-#[derive(Default)]
-struct Silent {
-    next: AtomicU64,
-    all: Mutex<BTreeMap<u64, oneshot::Sender<()>>>,
-}
-
-impl Silent {
-    /// One more; its number, and what it must listen to.
-    fn enter(&self) -> (u64, oneshot::Receiver<()>) {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let (close, closed) = oneshot::channel();
-        self.all.lock().insert(number, close);
-        (number, closed)
-    }
-
-    fn leave(&self, number: u64) {
-        self.all.lock().remove(&number);
-    }
-
-    fn close_oldest(&self) {
-        if let Some((_, close)) = self.all.lock().pop_first() {
-            let _ = close.send(());
-        }
     }
 }
 
@@ -120,26 +92,19 @@ impl Connection {
         Ok(Self { stream, hung_up, client })
     }
 
-    async fn serve(self, api: Api, limits: Limits, silent: Arc<Silent>) {
+    async fn serve(self, api: Api, limits: Limits, seat: Arc<Seat>) {
         let Self { stream, hung_up, client } = self;
-        let (number, closed) = silent.enter();
-        let closed = async {
-            if closed.await.is_err() {
-                // It is no longer one of those that may be closed.
-                std::future::pending::<()>().await;
-            }
-        };
         let endless = Arc::new(AtomicBool::new(false));
         let io = Patient { stream, stall: limits.stall, endless: endless.clone(), timer: None };
-        let spoken = silent.clone();
+        let worker = seat.clone();
         let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-            spoken.leave(number);
-            let (api, endless) = (api.clone(), endless.clone());
+            let (api, endless, seat) = (api.clone(), endless.clone(), worker.clone());
+            seat.work();
             async move {
                 let response = api.call(request.map(Body::new), client).await;
                 // Events, a capture: their reader may be a person who has stopped to think.
                 endless.store(response.body().size_hint().exact().is_none(), Ordering::Relaxed);
-                Ok::<_, std::convert::Infallible>(response)
+                Ok::<_, std::convert::Infallible>(response.map(|body| Answer::wrap(body, seat)))
             }
         });
         // Who has sent all and closed that half is answered, as by Docker. Who has closed both is
@@ -155,9 +120,8 @@ impl Connection {
             biased;
             _ = connection => {}
             () = hung_up.happened() => {}
-            () = closed => {}
+            () = seat.closed() => {}
         }
-        silent.leave(number);
     }
 }
 

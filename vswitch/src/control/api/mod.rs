@@ -6,6 +6,7 @@ mod containers;
 mod events;
 #[doc(hidden)]
 pub mod fuzzing;
+mod idle;
 mod input;
 mod networks;
 mod routes;
