@@ -65,8 +65,9 @@ fn a_container_that_joins_another_shares_its_network_and_files_but_not_its_proce
     daemon.ok(&["network", "connect", "net2", "first"]);
     assert_eq!(interfaces(&daemon, "third"), ["eth0", "eth1", "lo"]);
 
-    let mut server =
-        Background::start(&mut daemon.exec_command("second", &["nc", "-l", "-v", "-n", "-N", "127.0.0.1", "7000"]));
+    let mut server = Background::start(
+        &mut daemon.exec_command("second", &["nc", "-l", "-v", "-n", "-N", "127.0.0.1", "7000"]),
+    );
     server.line(|line| line.contains("istening"));
     daemon.exec("third", &["sh", "-c", "echo over lo | nc -N 127.0.0.1 7000"]).ok();
     server.line(|line| line == "over lo");
