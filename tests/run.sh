@@ -16,7 +16,7 @@ fail() { printf '%s\n' "$*" >&2; exit 1; }
 needed=(
     cc:gcc ip:iproute2 ping:iputils-ping arping:arping nc:netcat-openbsd iperf3:iperf3
     tcpdump:tcpdump tshark:tshark capinfos:wireshark-common ps:procps newuidmap:uidmap
-    unshare:util-linux nsenter:util-linux setpriv:util-linux flock:util-linux useradd:passwd
+    unshare:util-linux nsenter:util-linux setpriv:util-linux flock:util-linux useradd:passwd udhcpc:udhcpc
 )
 PATH=$PATH:/usr/sbin:/sbin
 

@@ -96,6 +96,7 @@ fn run(args: Args, starter: Option<&Channel>) -> Outcome {
         Command::Network(a) => cmds::network::run(&client()?, a),
         Command::Bridge(a) => cmds::bridge::run(&client()?, a),
         Command::Capture(a) => cmds::capture::run(&client()?, &a),
+        Command::Nat(a) => cmds::nat::run(&client()?, &a),
         Command::Stats(a) => cmds::stats::run(&client()?, &a),
         Command::Info(a) => cmds::about::info(&client()?, &a),
         Command::Version(a) => cmds::about::version(&client()?, &a),

@@ -1,7 +1,14 @@
-//! Network address translation: what it takes to tell flows apart, to change a frame in place,
-//! and to give out ports. No sockets, and no clock of its own.
+//! Network address translation, and the sockets that are the outside of every flow.
 //!
-//! What is here, all of it pure:
+//! [`engine`] is what the switch drives: frames of containers go in, the host's sockets are its
+//! other side, frames for containers come out. It knows containers by numbers, and nothing of
+//! networks, TAPs or Docker.
+//!
+//! - [`tcp`]: TCP towards a container as a pure state machine, without buffers of its own.
+//! - [`config`], [`counters`]: what can be set, and what is counted.
+//! - [`wheel`], [`time`]: timers, and the clock that is handed in.
+//!
+//! And what needs no engine, all of it pure:
 //!
 //! - [`flow`]: which conversation a packet belongs to, and the same one seen from its other end.
 //! - [`mod@classify`]: the flow of a frame; fragments, and what cannot be translated, told apart.
@@ -10,20 +17,23 @@
 //! - [`ports`]: ports of outside addresses for mappings: never two owners, parity and class kept,
 //!   a rest before another host gets a port (RFC 4787, requirements 3 and 4; RFC 6888,
 //!   requirement 8).
-//!
-//! What is not here yet: the table of flows and mappings with their timers, limits and filtering;
-//! the TCP state machine; ICMP errors and the packets they quote (RFC 5508), which are told apart
-//! and refused; reassembly of fragments; hairpinning; port forwarding; and the sockets that will
-//! be the outside of every flow.
 
 pub mod classify;
+pub mod config;
+pub mod counters;
+pub mod engine;
 pub mod flow;
 pub mod ports;
 pub mod rewrite;
 #[cfg(test)]
 mod samples;
+mod sys;
+pub mod tcp;
+pub mod time;
+pub mod wheel;
 
 pub use classify::{Class, Fragment, FragmentKey, Untranslatable, classify};
+pub use engine::{Engine, Inside, InsideId, SendError};
 pub use flow::{Endpoint, FlowKey, Protocol, Transport};
 pub use ports::{PortAllocator, PortConfig, PortError};
 pub use rewrite::{Rewrite, RewriteError, rewrite};

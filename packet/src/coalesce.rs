@@ -8,7 +8,7 @@ mod run;
 
 use crate::{
     checksum,
-    frame::Frame,
+    frame::{Frame, FrameError},
     offload::{Checksum, Offload},
     wire::{
         Headers, IpHeaders, IpVersion, ethertype, ipproto, ipv4, ipv6, slice, tcp, u8_at, u16_at, u32_at, udp,
@@ -76,15 +76,46 @@ impl Coalescer {
     /// whatever its flow had held. A frame whose checksum turned out right is marked
     /// [`Checksum::Verified`]. The caller's buffer is free again when this returns.
     pub fn push(&mut self, frame: &mut Frame, mut emit: impl FnMut(&mut Frame)) {
-        let (flow, segment) = match classify(frame, self.udp) {
-            Class::Alone => return emit(frame),
+        if let Some(offload) = self.offer(frame.bytes(), frame.offload(), &mut emit) {
+            frame.set_offload(offload);
+            emit(frame);
+        }
+    }
+
+    /// [`Coalescer::push`] for a frame that lies in somebody else's buffer, as a received datagram
+    /// does: what is joined is copied once. `spare` is used for a frame that is handed on at once.
+    ///
+    /// # Errors
+    /// [`FrameError::Oversized`] if the frame is longer than `spare`, and it would be needed.
+    pub fn push_bytes(
+        &mut self,
+        bytes: &[u8],
+        offload: Offload,
+        spare: &mut Frame,
+        mut emit: impl FnMut(&mut Frame),
+    ) -> Result<(), FrameError> {
+        if let Some(offload) = self.offer(bytes, offload, &mut emit) {
+            spare.copy_from(bytes, offload)?;
+            emit(spare);
+        }
+        Ok(())
+    }
+
+    /// Joins or holds the frame, or leaves it to the caller to hand on, with these metadata.
+    fn offer(
+        &mut self,
+        bytes: &[u8],
+        mut offload: Offload,
+        emit: &mut impl FnMut(&mut Frame),
+    ) -> Option<Offload> {
+        let (flow, segment) = match classify(bytes, offload, self.udp) {
+            Class::Alone => return Some(offload),
             Class::Unknown => {
-                self.flush(&mut emit);
-                return emit(frame);
+                self.flush(emit);
+                return Some(offload);
             }
             Class::Flow(flow, segment) => (flow, segment),
         };
-        let bytes = frame.bytes();
         let found = self.held.iter().position(|h| h.run.flow == flow && h.run.matches(&h.frame, bytes));
         if let Some(i) = found {
             let merged = segment
@@ -92,28 +123,32 @@ impl Coalescer {
                 .zip(self.held.get_mut(i))
                 .and_then(|(segment, held)| held.run.join(&mut held.frame, bytes, segment));
             match merged {
-                Some(Joined::More) => return,
-                Some(Joined::Full) => return self.release(i, &mut emit),
-                None => self.release(i, &mut emit),
+                Some(Joined::More) => return None,
+                Some(Joined::Full) => {
+                    self.release(i, emit);
+                    return None;
+                }
+                None => self.release(i, emit),
             }
         }
-        let Some(segment) = segment else { return emit(frame) };
-        if frame.offload().checksum == Checksum::Unverified {
-            frame.set_offload(Offload { checksum: Checksum::Verified, gso: None });
+        let Some(segment) = segment else { return Some(offload) };
+        if offload.checksum == Checksum::Unverified {
+            offload = Offload { checksum: Checksum::Verified, gso: None };
         }
         if segment.flags & LAST != 0 {
-            return emit(frame);
+            return Some(offload);
         }
         if self.spare.is_empty() {
-            self.release(0, &mut emit);
+            self.release(0, emit);
         }
-        let Some(mut buffer) = self.spare.pop() else { return emit(frame) };
-        if buffer.copy_from(frame.bytes(), frame.offload()).is_ok() {
+        let Some(mut buffer) = self.spare.pop() else { return Some(offload) };
+        if buffer.copy_from(bytes, offload).is_ok() {
             let run = Run::new(flow, segment);
             self.held.push(Held { frame: buffer, run });
+            None
         } else {
             self.spare.push(buffer);
-            emit(frame);
+            Some(offload)
         }
     }
 
@@ -177,8 +212,7 @@ struct Segment {
     id: u16,
 }
 
-fn classify(frame: &Frame, udp: bool) -> Class {
-    let bytes = frame.bytes();
+fn classify(bytes: &[u8], offload: Offload, udp: bool) -> Class {
     let Some(Headers { ethertype, l3, ip, .. }) = Headers::parse(bytes) else { return Class::Alone };
     let Some(ip) = ip else {
         let is_ip = matches!(ethertype, ethertype::IPV4 | ethertype::IPV6);
@@ -194,14 +228,12 @@ fn classify(frame: &Frame, udp: bool) -> Class {
     let ports = u32_at(bytes, ip.l4);
     let flow = Flow { ports, l3, version: ip.version, protocol: ip.protocol };
     let wanted = udp || ip.protocol == ipproto::TCP;
-    Class::Flow(flow, if wanted { Segment::read(frame, l3, &ip) } else { None })
+    Class::Flow(flow, if wanted { Segment::read(bytes, offload, l3, &ip) } else { None })
 }
 
 impl Segment {
     /// The frame as a segment, its checksums verified. `None` if it is unfit for joining.
-    fn read(frame: &Frame, l3: usize, ip: &IpHeaders) -> Option<Self> {
-        let bytes = frame.bytes();
-        let offload = frame.offload();
+    fn read(bytes: &[u8], offload: Offload, l3: usize, ip: &IpHeaders) -> Option<Self> {
         let header = ip.payload?;
         let len = ip.end.checked_sub(header)?;
         // Padding, super-frames and lone acknowledgments stay as they are.

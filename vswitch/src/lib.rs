@@ -4,5 +4,7 @@ pub mod control;
 pub mod dataplane;
 pub mod gateway;
 pub mod names;
+pub mod outside;
+pub mod overlay;
 pub mod sandbox;
 pub mod sys;

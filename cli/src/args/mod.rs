@@ -67,6 +67,8 @@ pub enum Command {
     Capture(Capture),
     /// Show what ports have counted
     Stats(Stats),
+    /// Look at address translation
+    Nat(Nat),
     /// Show the daemon's state
     Info(Format),
     /// Show the versions of command and daemon
@@ -123,6 +125,28 @@ pub struct Capture {
     /// What to watch, in pcap-filter syntax
     #[arg(trailing_var_arg = true)]
     pub filter: Vec<String>,
+}
+
+/// `nat`.
+#[derive(Debug, clap::Args)]
+pub struct Nat {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: NatCommand,
+}
+
+/// What `nat` does.
+#[derive(Debug, clap::Subcommand)]
+pub enum NatCommand {
+    /// List the live flows
+    Ls {
+        /// Of this container alone
+        #[arg(long, value_name = "NAME")]
+        container: Option<String>,
+        /// How.
+        #[command(flatten)]
+        format: Format,
+    },
 }
 
 /// `stats`.

@@ -86,9 +86,8 @@ fn enter(
     mut foreign: CloneFlags,
     files: Option<EtcFiles>,
 ) -> Result<(), Failure> {
-    let set = |flags: CloneFlags| match flags.is_empty() {
-        true => Ok(()),
-        false => setns(held, flags).map_err(|e| cannot(name, e)),
+    let set = |flags: CloneFlags| {
+        if flags.is_empty() { Ok(()) } else { setns(held, flags).map_err(|e| cannot(name, e)) }
     };
     let refused = |e: etc::EtcError| Failure::new(e.to_string());
     let Some(files) = files else { return set(foreign) };

@@ -10,6 +10,7 @@ pub mod demo;
 pub mod events;
 pub mod exec;
 pub mod inspect;
+pub mod nat;
 pub mod network;
 pub mod port;
 pub mod ps;

@@ -21,6 +21,12 @@ pub enum ControlError {
     /// Something that should work did not.
     #[error("{0}")]
     Failed(String),
+    /// It is longer than this many bytes.
+    #[error("the request body is too large: {0} bytes are the most it may have")]
+    TooLarge(usize),
+    /// It did not come in time.
+    #[error("the request body did not come in time")]
+    TooSlow,
     /// The command could not be started; the status is what `run` exits with.
     #[error("{message}")]
     NotStarted {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
+use super::publish::{Binding, Wish};
 use super::request::EndpointRequest;
 use crate::sandbox::spec::Target;
 
@@ -201,6 +202,12 @@ pub struct Container {
     /// Ports its command serves.
     #[serde(default)]
     pub exposed: BTreeSet<ExposedPort>,
+    /// Ports that are to be reached through the host.
+    #[serde(default)]
+    pub published: Vec<Wish>,
+    /// And through which of the host's, while it runs.
+    #[serde(default)]
+    pub bindings: Vec<Binding>,
 }
 
 impl Container {

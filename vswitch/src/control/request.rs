@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::json::objects;
 use crate::sandbox::spec::{PortSpec, Sandbox, Target};
 
 /// A container to be: the body of `POST /vswitch/containers`.
@@ -35,6 +36,7 @@ pub struct CreateRequest {
     /// The command's variables: `KEY=VALUE`, or a `KEY` that is to be unset.
     pub env: Vec<String>,
     /// What it is on, the first interface first; empty for the default network.
+    #[serde(deserialize_with = "objects")]
     pub networks: Vec<EndpointRequest>,
     /// Ports to publish: `[IP:][HOST[-HOST]]:PORT[-PORT][/PROTO]`.
     pub publish: Vec<String>,

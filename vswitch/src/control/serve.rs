@@ -9,16 +9,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::fcntl::{Flock, FlockArg};
-use axum::response::IntoResponse as _;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tower_service::Service as _;
 
 use super::api;
 use super::daemon::Daemon;
 use super::error::ControlError;
 use super::store::{Store, StoreError};
 use crate::dataplane::{PortEvent, Switch, SwitchConfig};
+use crate::outside::Outside;
 
 /// What the daemon is told.
 #[derive(Clone, Debug)]
@@ -74,22 +73,24 @@ pub enum ServeError {
 /// [`ServeError`] as a sentence for people.
 pub fn run(config: &Config, ready: impl FnOnce()) -> Result<(), ServeError> {
     let _lock = lock(&config.data_dir)?;
-    raise_descriptor_limit();
+    let descriptors = raise_descriptor_limit();
     let store = Store::open(&config.data_dir.join("vswitch.redb"))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let result = runtime.block_on(serve(config, store, ready));
+    let result = runtime.block_on(serve(config, store, descriptors, ready));
     // Captures of clients that never go must not keep the process.
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
 }
 
 /// A container takes two or three descriptors, and the usual soft limit of 1024 is for programs
-/// that use select(2). The daemon starts no program that would inherit it.
-fn raise_descriptor_limit() {
+/// that use select(2). The daemon starts no program that would inherit it. Returns what it may have now.
+fn raise_descriptor_limit() -> u64 {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     let _ = setrlimit(Resource::Nofile, limit);
+    // Without a limit there is one all the same: the kernel's own for a process.
+    getrlimit(Resource::Nofile).current.unwrap_or(1 << 20)
 }
 
 fn lock(dir: &Path) -> Result<Flock<File>, ServeError> {
@@ -150,7 +151,12 @@ fn listen(path: &Path) -> Result<(UnixListener, Flock<File>), ServeError> {
     Ok((listener.map_err(failed("listened on"))?, guard))
 }
 
-async fn serve(config: &Config, store: Store, ready: impl FnOnce()) -> Result<(), ServeError> {
+async fn serve(
+    config: &Config,
+    store: Store,
+    descriptors: u64,
+    ready: impl FnOnce(),
+) -> Result<(), ServeError> {
     // First of all: whoever can reach the socket can rely on an orderly end.
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let (events, mut happened) = tokio::sync::mpsc::unbounded_channel::<PortEvent>();
@@ -159,11 +165,19 @@ async fn serve(config: &Config, store: Store, ready: impl FnOnce()) -> Result<()
     });
     let switch = Switch::new(&config.switch, &sink)?;
     let resolver = crate::names::Resolver::new(crate::names::Config::default());
-    let daemon = Daemon::new(switch, store, config.data_dir.clone(), resolver)?;
+    let outside = match Outside::new(&switch, &nat::config::Config::default()) {
+        Ok(outside) => Some(outside),
+        Err(error) => {
+            tracing::warn!("containers cannot reach the outside: {error}");
+            None
+        }
+    };
+    let daemon = Daemon::new(switch, store, config.data_dir.clone(), resolver, outside)?;
     let (listener, socket_lock) = listen(&config.socket)?;
     daemon.recover().await?;
 
-    let listening = tokio::spawn(accept(listener, daemon.clone()));
+    let listening =
+        tokio::spawn(api::connection::serve(listener, daemon.clone(), api::Limits::within(descriptors)));
     ready();
     tracing::info!("listening on {}", config.socket.display());
 
@@ -207,41 +221,5 @@ async fn sleep(time: Option<Duration>) {
     match time {
         Some(time) => tokio::time::sleep(time).await,
         None => std::future::pending().await,
-    }
-}
-
-async fn accept(listener: UnixListener, daemon: Arc<Daemon>) {
-    let router = api::router(daemon);
-    loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                // Out of descriptors: those who are served give some back.
-                tracing::warn!("a connection cannot be accepted: {error}");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
-        let client = api::ClientPid(stream.peer_cred().ok().and_then(|c| c.pid()));
-        let router = router.clone();
-        tokio::spawn(async move {
-            let service =
-                hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-                    let request = api::strip_version(request.map(axum::body::Body::new));
-                    let mut router = router.clone();
-                    async move {
-                        match request {
-                            Ok(mut request) => {
-                                request.extensions_mut().insert(client);
-                                router.call(request).await
-                            }
-                            Err(refusal) => Ok(refusal.into_response()),
-                        }
-                    }
-                });
-            let _ = hyper::server::conn::http1::Builder::new()
-                .serve_connection(hyper_util::rt::TokioIo::new(stream), service)
-                .await;
-        });
     }
 }

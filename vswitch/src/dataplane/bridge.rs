@@ -26,6 +26,17 @@ pub(super) struct Context {
     pub(super) scratch: Frame,
     /// Who is watching.
     pub(super) capture: Arc<CaptureHub>,
+    /// Ports that have got a frame in this batch and gather them.
+    pub(super) unflushed: Vec<Arc<Port>>,
+}
+
+impl Context {
+    /// The end of a batch: what was gathered leaves.
+    pub(super) fn flush(&mut self) {
+        for port in self.unflushed.drain(..) {
+            port.flush(self.worker);
+        }
+    }
 }
 
 /// The ports of a network at one moment. Replaced as a whole, never changed.
@@ -33,6 +44,7 @@ pub(super) struct Context {
 pub struct PortSet {
     by_no: Vec<Option<Arc<Port>>>,
     all: Vec<Arc<Port>>,
+    uplink: Option<Arc<Port>>,
 }
 
 impl PortSet {
@@ -45,6 +57,11 @@ impl PortSet {
         self.all.iter()
     }
 
+    /// The port to other hosts, if it knows that the station is there.
+    fn uplink(&self, destination: packet::MacAddr) -> Option<&Arc<Port>> {
+        self.uplink.as_ref().filter(|port| port.reaches(destination))
+    }
+
     fn from_ports(mut all: Vec<Arc<Port>>) -> Self {
         all.sort_by_key(|p| p.no());
         let slots = all.last().map_or(0, |p| usize::from(p.no()) + 1);
@@ -52,7 +69,8 @@ impl PortSet {
         for port in &all {
             by_no[usize::from(port.no())] = Some(port.clone());
         }
-        Self { by_no, all }
+        let uplink = all.iter().find(|port| port.is_uplink()).cloned();
+        Self { by_no, all, uplink }
     }
 
     pub(super) fn with(&self, port: Arc<Port>) -> Self {
@@ -96,7 +114,13 @@ pub struct Bridge {
 
 impl Bridge {
     pub(super) fn new(uid: u64, fdb: Fdb) -> Self {
-        Self { uid, fdb, ports: ArcSwap::default(), policy: ArcSwapOption::empty(), restricted: AtomicBool::new(false) }
+        Self {
+            uid,
+            fdb,
+            ports: ArcSwap::default(),
+            policy: ArcSwapOption::empty(),
+            restricted: AtomicBool::new(false),
+        }
     }
 
     /// A number no other network of this switch has or had.
@@ -142,7 +166,11 @@ impl Bridge {
             Decision::Forward(to) => self.egress(ctx, from, to, frame),
             Decision::Flood => {
                 let mut copies = 0;
-                for to in ports.iter().filter(|to| to.uid() != from.uid() || from.hairpin()) {
+                // What came from other hosts has been sent to all of them by its sender.
+                let wanted = |to: &&Arc<Port>| {
+                    (to.uid() != from.uid() || from.hairpin()) && !(to.is_uplink() && from.is_uplink())
+                };
+                for to in ports.iter().filter(wanted) {
                     self.egress(ctx, from, to, frame);
                     copies += 1;
                 }
@@ -166,8 +194,14 @@ impl Bridge {
         if destination.is_link_local() {
             return Decision::Drop(DropReason::ReservedGroup);
         }
-        // A full table forwards all the same: it only has to flood the answer.
-        let _: Learned = self.fdb.learn(Station { mac: source, vlan }, from.no(), ctx.now);
+        if from.is_uplink() {
+            if self.is_local(source, vlan, from.no(), ctx.now) {
+                return Decision::Drop(DropReason::LocalSource);
+            }
+        } else {
+            // A full table forwards all the same: it only has to flood the answer.
+            let _: Learned = self.fdb.learn(Station { mac: source, vlan }, from.no(), ctx.now);
+        }
 
         if destination.is_multicast() {
             return if from.storm().broadcast.allow(ctx.now_ms) {
@@ -180,9 +214,21 @@ impl Bridge {
         match known {
             Some(to) if to.uid() == from.uid() && !from.hairpin() => Decision::Drop(DropReason::SamePort),
             Some(to) => Decision::Forward(to),
+            None if !from.is_uplink()
+                && let Some(uplink) = ports.uplink(destination) =>
+            {
+                Decision::Forward(uplink)
+            }
             None if from.storm().unknown_unicast.allow(ctx.now_ms) => Decision::Flood,
             None => Decision::Drop(DropReason::StormUnknown),
         }
+    }
+
+    /// The table has the station, in this VLAN or untagged, behind another port than `outside`: it is of
+    /// this host.
+    pub fn is_local(&self, mac: packet::MacAddr, vlan: u16, outside: PortNo, now: u32) -> bool {
+        let known = |vlan| self.fdb.lookup(Station { mac, vlan }, now).is_some_and(|port| port != outside);
+        known(vlan) || vlan != 0 && known(0)
     }
 
     /// The network's policy lets the frame pass. Between an untrusted port and a trusted one
@@ -205,19 +251,38 @@ impl Bridge {
             }
             return;
         }
-        if !ctx.capture.is_active() {
-            let _ = to.transmit(ctx.worker, frame, &mut ctx.scratch);
-            return;
+        if to.gathers() && !ctx.unflushed.iter().any(|port| Arc::ptr_eq(port, to)) {
+            ctx.unflushed.push(to.clone());
+        }
+        let _ = self.emit(ctx.worker, &ctx.capture, to, frame, &mut ctx.scratch);
+    }
+
+    /// Sends a frame out of a port of this network, past the forwarding table, and shows it to
+    /// captures.
+    ///
+    /// # Errors
+    /// The reason why it was dropped; it is counted.
+    pub fn emit(
+        &self,
+        worker: usize,
+        capture: &CaptureHub,
+        to: &Arc<Port>,
+        frame: &mut Frame,
+        scratch: &mut Frame,
+    ) -> Result<(), DropReason> {
+        if !capture.is_active() {
+            return to.transmit(worker, frame, scratch);
         }
         // Before the write, which may run the receiver's stack up to its answer. What then fails
         // after all is recorded once more, with the reason.
         let expected = to.is_up();
         if expected {
-            ctx.capture.record(self.uid, to, Direction::Outbound, frame, None);
+            capture.record(self.uid, to, Direction::Outbound, frame, None);
         }
-        let result = to.transmit(ctx.worker, frame, &mut ctx.scratch);
+        let result = to.transmit(worker, frame, scratch);
         if !expected || result.is_err() {
-            ctx.capture.record(self.uid, to, Direction::Outbound, frame, result.err());
+            capture.record(self.uid, to, Direction::Outbound, frame, result.err());
         }
+        result
     }
 }

@@ -35,6 +35,8 @@ drop_reasons! {
     Malformed = "malformed",
     /// The source address is multicast or zero (IEEE 802.1Q, 8.8.6).
     BadSource = "bad_source",
+    /// A frame from another host whose source is a station of this one.
+    LocalSource = "local_source",
     /// The destination is 01:80:C2:00:00:0x, which no bridge forwards.
     ReservedGroup = "reserved_group",
     /// The destination lives behind the port the frame came from, and hairpin is off.
@@ -57,8 +59,14 @@ drop_reasons! {
     TooBig = "too_big",
     /// The receiver's queue is full.
     QueueFull = "queue_full",
+    /// The gateway has no way to the packet's destination.
+    NoRoute = "no_route",
     /// The kernel refused the frame.
     Refused = "refused",
+    /// The port itself answered the frame, which therefore was not sent.
+    Answered = "answered",
+    /// The network has no other host to send to.
+    NoPeer = "no_peer",
 }
 
 const REASONS: usize = DropReason::ALL.len();

@@ -15,6 +15,6 @@ pub mod worker;
 
 pub use bridge::Bridge;
 pub use counters::{DropReason, PortStats};
-pub use port::{Port, PortConfig, Receive, Received, Transmit};
-pub use switch::{AddPortError, BridgeConfig, Switch, SwitchConfig};
+pub use port::{Deliver, Port, PortConfig, Receive, Received, Transmit, Trunk, Uplink};
+pub use switch::{AddPortError, BridgeConfig, Switch, SwitchConfig, TrunkId};
 pub use worker::PortEvent;

@@ -1,11 +1,13 @@
 //! A port: where frames enter and leave a network.
 
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
-use packet::{Frame, FrameError};
+use packet::{Frame, FrameError, MacAddr};
 use parking_lot::RwLock;
 
+use super::bridge::Bridge;
 use super::counters::{DropReason, PortCounters};
 use super::fdb::PortNo;
 use super::storm::StormControl;
@@ -13,7 +15,8 @@ use super::storm::StormControl;
 /// The way out of a port. Any worker may call it at any time.
 pub trait Transmit: Send + Sync {
     /// Sends one frame, whole or cut as the other side needs it. The frame's bytes are the same
-    /// afterwards; `scratch` is the worker's second buffer.
+    /// afterwards, but for one that was meant for this port alone; `scratch` is the worker's second
+    /// buffer.
     ///
     /// # Errors
     /// The reason why the frame was dropped. Nothing here waits.
@@ -23,6 +26,40 @@ pub trait Transmit: Send + Sync {
     fn interface(&self) -> Option<String> {
         None
     }
+
+    /// Frames are gathered, and leave when [`Transmit::flush`] says so.
+    fn gathers(&self) -> bool {
+        false
+    }
+
+    /// Sends what `worker` has given since the last time. Called at the end of each batch in which
+    /// a frame went to a port that [gathers](Transmit::gathers).
+    fn flush(&self, _worker: usize) {}
+
+    /// The stations behind the port are on other hosts, and it knows by itself which.
+    fn uplink(&self) -> Option<&dyn Uplink> {
+        None
+    }
+}
+
+/// A port to other hosts. Its stations are no entries of the forwarding table, which so has those of
+/// this host only: a frame from outside that claims to be of one of them is dropped.
+pub trait Uplink: Send + Sync {
+    /// The station is known to be behind this port.
+    fn reaches(&self, destination: MacAddr) -> bool;
+}
+
+/// Where a [`Trunk`] hands its frames: the network, the port of it, the frame.
+pub type Deliver<'a> = dyn FnMut(&Arc<Bridge>, &Arc<Port>, &mut Frame) + 'a;
+
+/// A way in that many ports share: one socket for the tunnels of several networks.
+pub trait Trunk: Send {
+    /// Readable when [`Trunk::drain`] has something to do.
+    fn fd(&self) -> BorrowedFd<'_>;
+
+    /// Hands over the frames of one batch with the port each has come in on, without waiting.
+    /// After the call it holds none.
+    fn drain(&mut self, deliver: &mut Deliver<'_>);
 }
 
 /// The way in: one queue of a port, owned by one worker.
@@ -67,6 +104,8 @@ pub struct Port {
     owner: RwLock<String>,
     interface: String,
     transmit: Box<dyn Transmit>,
+    gathers: bool,
+    is_uplink: bool,
     counters: PortCounters,
     mtu: AtomicU32,
     admin_up: AtomicBool,
@@ -90,6 +129,8 @@ impl Port {
             no,
             owner: RwLock::new(config.owner),
             interface: config.interface,
+            gathers: transmit.gathers(),
+            is_uplink: transmit.uplink().is_some(),
             transmit,
             counters: PortCounters::new(workers),
             mtu: AtomicU32::new(config.mtu),
@@ -192,6 +233,23 @@ impl Port {
         &self.storm
     }
 
+    /// The port leads to other hosts.
+    pub fn is_uplink(&self) -> bool {
+        self.is_uplink
+    }
+
+    pub(super) fn reaches(&self, destination: MacAddr) -> bool {
+        self.transmit.uplink().is_some_and(|uplink| uplink.reaches(destination))
+    }
+
+    pub(super) fn gathers(&self) -> bool {
+        self.gathers
+    }
+
+    pub(super) fn flush(&self, worker: usize) {
+        self.transmit.flush(worker);
+    }
+
     pub(super) fn note_received(&self, worker: usize, bytes: usize) {
         // An interface that sends is up, whatever the last write said.
         if !self.link_up.load(Relaxed) {
@@ -207,13 +265,14 @@ impl Port {
         frame: &mut Frame,
         scratch: &mut Frame,
     ) -> Result<(), DropReason> {
+        let len = frame.len();
         let result = self.check(frame).and_then(|()| self.transmit.send(worker, frame, scratch));
         match result {
             Ok(()) => {
                 if !self.link_up.load(Relaxed) {
                     self.link_up.store(true, Relaxed);
                 }
-                self.counters.sent(worker, frame.len());
+                self.counters.sent(worker, len);
             }
             Err(reason) => {
                 // A TAP says that it is down only when written to; poll keeps silent.

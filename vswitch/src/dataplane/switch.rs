@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use crossbeam_channel::Sender;
 use nix::errno::Errno;
 use parking_lot::Mutex;
 
 use super::bridge::Bridge;
 use super::capture::CaptureHub;
 use super::fdb::{self, Fdb};
-use super::port::{Port, PortConfig, Receive, Transmit};
+use super::port::{Port, PortConfig, Receive, Transmit, Trunk};
 use super::worker::{Command, EventSink, Handle, coarse_seconds};
 
 /// How the workers run.
@@ -59,11 +60,15 @@ pub enum AddPortError {
     Stopping,
 }
 
+/// A trunk that was added, to remove it by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TrunkId(u64);
+
 struct State {
     workers: Vec<Handle>,
     /// Queues each worker has: the next one goes to who has fewest.
     load: Vec<usize>,
-    /// Which workers serve a port, by its uid.
+    /// Which workers serve a port or a trunk, by its uid.
     placement: HashMap<u64, Vec<usize>>,
 }
 
@@ -135,8 +140,10 @@ impl Switch {
         let port = Arc::new(Port::new(self.uid(), no, config, transmit, self.workers));
         bridge.set_ports(ports.with(port.clone()));
         for queue in queues {
-            if let Err(error) = state.place(bridge, &port, queue) {
-                state.remove(bridge, &port);
+            let (bridge, port) = (bridge.clone(), port.clone());
+            let add = |done| Command::Add { bridge: bridge.clone(), port: port.clone(), queue, done };
+            if let Err(error) = state.place(port.uid(), add) {
+                state.remove(&bridge, &port);
                 return Err(error);
             }
         }
@@ -148,28 +155,86 @@ impl Switch {
     pub fn remove_port(&self, bridge: &Arc<Bridge>, port: &Arc<Port>) {
         self.state.lock().remove(bridge, port);
     }
+
+    /// Has a worker read a way in that several ports share.
+    ///
+    /// # Errors
+    /// [`AddPortError::Watch`] or [`AddPortError::Stopping`].
+    pub fn add_trunk(&self, trunk: Box<dyn Trunk>) -> Result<TrunkId, AddPortError> {
+        let uid = self.uid();
+        self.state.lock().place(uid, |done| Command::AddTrunk { uid, trunk, done })?;
+        Ok(TrunkId(uid))
+    }
+
+    /// The same, with a certain worker.
+    ///
+    /// # Errors
+    /// [`AddPortError::Watch`] or [`AddPortError::Stopping`].
+    pub fn add_trunk_on(&self, worker: usize, trunk: Box<dyn Trunk>) -> Result<TrunkId, AddPortError> {
+        let uid = self.uid();
+        let mut state = self.state.lock();
+        let (done, answer) = crossbeam_channel::bounded(1);
+        let handle = state.workers.get(worker).ok_or(AddPortError::Stopping)?;
+        handle.send(Command::AddTrunk { uid, trunk, done });
+        answer.recv().map_err(|_| AddPortError::Stopping)?.map_err(AddPortError::Watch)?;
+        if let Some(load) = state.load.get_mut(worker) {
+            *load += 1;
+        }
+        state.placement.entry(uid).or_default().push(worker);
+        Ok(TrunkId(uid))
+    }
+
+    /// Does something on a worker's own thread, between two batches, and waits for it. `None` when
+    /// there is no such worker any more.
+    pub fn run_on<T: Send + 'static>(
+        &self,
+        worker: usize,
+        act: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let (done, answer) = crossbeam_channel::bounded(1);
+        let run = Box::new(move || {
+            let _ = done.send(act());
+        });
+        self.state.lock().workers.get(worker)?.send(Command::Run(run));
+        answer.recv().ok()
+    }
+
+    /// The worker that reads a port's first queue.
+    pub fn home_of(&self, port: &Port) -> Option<usize> {
+        self.state.lock().placement.get(&port.uid())?.first().copied()
+    }
+
+    /// Stops reading a trunk. When this returns no worker has it any more.
+    pub fn remove_trunk(&self, TrunkId(uid): TrunkId) {
+        self.state.lock().withdraw(uid);
+    }
 }
 
 impl State {
+    /// Gives a queue of `uid` to the worker that has fewest.
     fn place(
         &mut self,
-        bridge: &Arc<Bridge>,
-        port: &Arc<Port>,
-        queue: Box<dyn Receive>,
+        uid: u64,
+        command: impl FnOnce(Sender<Result<(), Errno>>) -> Command,
     ) -> Result<(), AddPortError> {
         let (worker, load) =
             self.load.iter_mut().enumerate().min_by_key(|(_, load)| **load).ok_or(AddPortError::Stopping)?;
         let (done, answer) = crossbeam_channel::bounded(1);
-        self.workers[worker].send(Command::Add { bridge: bridge.clone(), port: port.clone(), queue, done });
+        self.workers[worker].send(command(done));
         answer.recv().map_err(|_| AddPortError::Stopping)?.map_err(AddPortError::Watch)?;
         *load += 1;
-        self.placement.entry(port.uid()).or_default().push(worker);
+        self.placement.entry(uid).or_default().push(worker);
         Ok(())
     }
 
     fn remove(&mut self, bridge: &Arc<Bridge>, port: &Arc<Port>) {
         port.set_gone();
         bridge.set_ports(bridge.ports().without(port.uid()));
+        self.withdraw(port.uid());
+        bridge.fdb().flush_port(port.no());
+    }
+
+    fn withdraw(&mut self, uid: u64) {
         // Every worker answers, not only those that read the port: after that none can still be
         // in the middle of a batch with the old set of ports, so nothing learns its number again.
         let answers: Vec<_> = self
@@ -177,17 +242,16 @@ impl State {
             .iter()
             .map(|worker| {
                 let (done, answer) = crossbeam_channel::bounded(1);
-                worker.send(Command::Remove { port: port.uid(), done });
+                worker.send(Command::Remove { uid, done });
                 answer
             })
             .collect();
         for answer in answers {
             let _ = answer.recv();
         }
-        for worker in self.placement.remove(&port.uid()).unwrap_or_default() {
+        for worker in self.placement.remove(&uid).unwrap_or_default() {
             self.load[worker] = self.load[worker].saturating_sub(1);
         }
-        bridge.fdb().flush_port(port.no());
     }
 }
 

@@ -1,6 +1,7 @@
 //! Workers: threads that carry each frame from the read to the write.
 
-use std::os::fd::AsFd;
+use std::cell::Cell;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -16,13 +17,15 @@ use packet::{Frame, FrameError};
 use super::bridge::{Bridge, Context};
 use super::capture::CaptureHub;
 use super::counters::DropReason;
-use super::port::{Port, Receive, Received};
+use super::port::{Port, Receive, Received, Trunk};
 
 /// Frames taken from one queue before the others have their turn.
 const BATCH: usize = 64;
 const EVENTS: usize = 64;
 /// Bytes in a turn from which on more is to be expected: a request or an answer alone has fewer.
 const BULK: usize = 16 * 1024;
+/// Ports that gather and get frames in one batch; more cost an allocation once.
+const GATHERING: usize = 64;
 const WAKE: u64 = u64::MAX;
 
 /// What happened in the dataplane that the control side must know.
@@ -41,9 +44,35 @@ pub enum PortEvent {
 pub type EventSink = Arc<dyn Fn(PortEvent) + Send + Sync>;
 
 pub(super) enum Command {
-    Add { bridge: Arc<Bridge>, port: Arc<Port>, queue: Box<dyn Receive>, done: Sender<Result<(), Errno>> },
-    Remove { port: u64, done: Sender<()> },
+    Add {
+        bridge: Arc<Bridge>,
+        port: Arc<Port>,
+        queue: Box<dyn Receive>,
+        done: Sender<Result<(), Errno>>,
+    },
+    AddTrunk {
+        uid: u64,
+        trunk: Box<dyn Trunk>,
+        done: Sender<Result<(), Errno>>,
+    },
+    /// Of a port or a trunk.
+    Remove {
+        uid: u64,
+        done: Sender<()>,
+    },
+    /// Something to do on the worker's own thread.
+    Run(Box<dyn FnOnce() + Send>),
     Stop,
+}
+
+thread_local! {
+    static CURRENT_PORT: Cell<u64> = const { Cell::new(0) };
+}
+
+/// The [`Port::uid`] of the port from which the calling worker has its present batch of frames.
+/// What a frame says of its origin may be forged, this is not.
+pub fn current_port() -> u64 {
+    CURRENT_PORT.get()
 }
 
 /// The control side's end of one worker.
@@ -74,7 +103,14 @@ impl Handle {
             queues: Vec::new(),
             frame: Frame::new(),
             carried: 0,
-            ctx: Context { worker: id, now_ms: 0, now: 0, scratch: Frame::new(), capture },
+            ctx: Context {
+                worker: id,
+                now_ms: 0,
+                now: 0,
+                scratch: Frame::new(),
+                capture,
+                unflushed: Vec::with_capacity(GATHERING),
+            },
         };
         let thread = std::thread::Builder::new().name(format!("worker-{id}")).spawn(move || worker.run())?;
         Ok(Self { commands, wake, thread: Some(thread) })
@@ -96,10 +132,25 @@ impl Handle {
     }
 }
 
-struct Queue {
-    bridge: Arc<Bridge>,
-    port: Arc<Port>,
-    rx: Box<dyn Receive>,
+enum Queue {
+    Port { bridge: Arc<Bridge>, port: Arc<Port>, rx: Box<dyn Receive> },
+    Trunk { uid: u64, rx: Box<dyn Trunk> },
+}
+
+impl Queue {
+    fn fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Port { rx, .. } => rx.fd(),
+            Self::Trunk { rx, .. } => rx.fd(),
+        }
+    }
+
+    fn uid(&self) -> u64 {
+        match self {
+            Self::Port { port, .. } => port.uid(),
+            Self::Trunk { uid, .. } => *uid,
+        }
+    }
 }
 
 struct Worker {
@@ -135,6 +186,7 @@ impl Worker {
                         self.frame.clear();
                         self.ctx.scratch.clear();
                     }
+                    self.ctx.flush();
                 }
             }
         }
@@ -164,13 +216,28 @@ impl Worker {
     }
 
     fn drain(&mut self, slot: usize) {
-        let Some(Some(queue)) = self.queues.get_mut(slot) else { return };
-        let ports = queue.bridge.port_guard();
+        let (bridge, port, rx) = match self.queues.get_mut(slot) {
+            Some(Some(Queue::Port { bridge, port, rx })) => (bridge, port, rx),
+            Some(Some(Queue::Trunk { rx, .. })) => {
+                let (ctx, carried) = (&mut self.ctx, &mut self.carried);
+                rx.drain(&mut |bridge, port, frame| {
+                    // Between this batch and the one before the port may have been removed.
+                    if !port.is_gone() {
+                        *carried = carried.saturating_add(frame.len());
+                        bridge.ingress(ctx, &bridge.port_guard(), port, frame);
+                    }
+                });
+                return;
+            }
+            _ => return,
+        };
+        CURRENT_PORT.set(port.uid());
+        let ports = bridge.port_guard();
         for _ in 0..BATCH {
-            match queue.rx.recv(&mut self.frame) {
+            match rx.recv(&mut self.frame) {
                 Received::Frame => {
                     self.carried = self.carried.saturating_add(self.frame.len());
-                    queue.bridge.ingress(&mut self.ctx, &ports, &queue.port, &mut self.frame);
+                    bridge.ingress(&mut self.ctx, &ports, port, &mut self.frame);
                 }
                 Received::Empty => return,
                 Received::Bad(error) => {
@@ -179,10 +246,10 @@ impl Worker {
                         FrameError::Oversized(_) => DropReason::Oversized,
                         FrameError::Offload(_) => DropReason::BadOffload,
                     };
-                    queue.port.counters().rx_dropped(self.ctx.worker, reason);
+                    port.counters().rx_dropped(self.ctx.worker, reason);
                 }
                 Received::Gone => {
-                    let (bridge, port) = (queue.bridge.uid(), queue.port.clone());
+                    let (bridge, port) = (bridge.uid(), port.clone());
                     drop(ports);
                     self.forget(slot);
                     if !port.is_gone() {
@@ -201,16 +268,20 @@ impl Worker {
         while let Ok(command) = self.inbox.try_recv() {
             match command {
                 Command::Add { bridge, port, queue, done } => {
-                    let _ = done.send(self.add(Queue { bridge, port, rx: queue }));
+                    let _ = done.send(self.add(Queue::Port { bridge, port, rx: queue }));
                 }
-                Command::Remove { port, done } => {
+                Command::AddTrunk { uid, trunk, done } => {
+                    let _ = done.send(self.add(Queue::Trunk { uid, rx: trunk }));
+                }
+                Command::Remove { uid, done } => {
                     for slot in 0..self.queues.len() {
-                        if self.queues[slot].as_ref().is_some_and(|q| q.port.uid() == port) {
+                        if self.queues[slot].as_ref().is_some_and(|queue| queue.uid() == uid) {
                             self.forget(slot);
                         }
                     }
                     let _ = done.send(());
                 }
+                Command::Run(act) => act(),
                 Command::Stop => return false,
             }
         }
@@ -219,7 +290,7 @@ impl Worker {
 
     fn add(&mut self, queue: Queue) -> Result<(), Errno> {
         let slot = self.queues.iter().position(Option::is_none).unwrap_or(self.queues.len());
-        self.epoll.add(queue.rx.fd(), EpollEvent::new(EpollFlags::EPOLLIN, slot as u64))?;
+        self.epoll.add(queue.fd(), EpollEvent::new(EpollFlags::EPOLLIN, slot as u64))?;
         if slot == self.queues.len() {
             self.queues.push(Some(queue));
         } else {
@@ -231,7 +302,7 @@ impl Worker {
     fn forget(&mut self, slot: usize) {
         if let Some(queue) = self.queues.get_mut(slot).and_then(Option::take) {
             // By hand: the descriptor's other copies would keep the registration alive.
-            let _ = self.epoll.delete(queue.rx.fd().as_fd());
+            let _ = self.epoll.delete(queue.fd().as_fd());
         }
     }
 }
@@ -241,7 +312,8 @@ fn coarse() -> (u64, u64) {
         .map_or((0, 0), |t| (t.tv_sec().unsigned_abs(), t.tv_nsec().unsigned_abs()))
 }
 
-fn coarse_ms() -> u32 {
+/// Milliseconds on the workers' clock; wraps.
+pub(crate) fn coarse_ms() -> u32 {
     let (s, ns) = coarse();
     (s * 1000 + ns / 1_000_000) as u32
 }

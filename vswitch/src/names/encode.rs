@@ -77,7 +77,8 @@ impl<'a> Reply<'a> {
             push_opt(self.out, (code >> 4) as u8, edns.dnssec_ok);
             self.additionals = self.additionals.saturating_add(1);
         }
-        let mut flags = flag::QR | flag::RA | (self.query.flags & (flag::RD | flag::CD)) | (code & flag::RCODE);
+        let mut flags =
+            flag::QR | flag::RA | (self.query.flags & (flag::RD | flag::CD)) | (code & flag::RCODE);
         if self.truncated {
             flags |= flag::TC;
         }

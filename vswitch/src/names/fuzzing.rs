@@ -9,7 +9,7 @@ use super::network::{NetworkNames, Service};
 use super::resolver::{Config, Resolver, Step, Transport};
 use super::response::{Expected, Response};
 use super::view::{Attached, View};
-use super::wire::{self, HEADER, LowerName, Query};
+use super::wire::{self, HEADER, LowerName, Query, rtype};
 
 /// A resolver without servers, and a view of a network that has some of everything.
 static KNOWN: LazyLock<(Arc<Resolver>, View)> = LazyLock::new(|| {
@@ -65,7 +65,11 @@ fn response(message: &[u8]) {
     };
     let expected = Expected { id, name: name.as_bytes(), qtype, qclass };
     let Ok(response) = Response::parse(message.to_vec(), &expected) else { return };
-    let readable = Message::from_vec(message).is_ok();
+    // Of other types hickory knows names that are not looked into here.
+    let checked =
+        [rtype::A, rtype::AAAA, rtype::CNAME, rtype::MX, rtype::NS, rtype::PTR, rtype::SOA, rtype::SRV];
+    let readable = Message::from_vec(message)
+        .is_ok_and(|m| m.all_sections().all(|r| checked.contains(&r.record_type().into())));
     let question = &message[HEADER..end + 4];
     let plain = [&[0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0], question].concat();
     let mut edns = [&plain[..], &[0, 0, 41, 2, 0, 0, 0, 0, 0, 0, 0]].concat();
@@ -78,7 +82,6 @@ fn response(message: &[u8]) {
             assert!(out.len() <= limit);
             let again = Response::parse(out.clone(), &Expected { id: query.id, ..expected });
             assert!(again.is_ok_and(|again| !cut || again.truncated()));
-            // A mistake that only hickory sees is passed on to the client as it came.
             assert!(!readable || Message::from_vec(&out).is_ok());
         }
     }

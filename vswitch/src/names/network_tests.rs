@@ -7,8 +7,13 @@ use crate::names::testing::{ip, strings};
 
 fn v4(net: &NetworkNames, name: &str) -> Vec<String> {
     let key = wire::to_key(name).unwrap();
-    let mut found: Vec<_> =
-        net.hosts(&key).iter().flat_map(|hosts| hosts.iter()).flat_map(|h| &h.v4).map(Ipv4Addr::to_string).collect();
+    let mut found: Vec<_> = net
+        .hosts(&key)
+        .iter()
+        .flat_map(|hosts| hosts.iter())
+        .flat_map(|h| &h.v4)
+        .map(Ipv4Addr::to_string)
+        .collect();
     found.sort();
     found
 }

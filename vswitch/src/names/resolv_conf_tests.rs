@@ -71,7 +71,7 @@ fn a_file_that_has_not_changed_is_not_read_again() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("resolv.conf");
     fs::write(&path, "nameserver 192.0.2.1\n").unwrap();
-    let old = SystemTime::now() - Duration::from_secs(60);
+    let old = SystemTime::now() - Duration::from_mins(1);
     let file = File::options().write(true).open(&path).unwrap();
     file.set_modified(old).unwrap();
     let host = HostServers::new(&path, 53);

@@ -140,13 +140,7 @@ impl Resolver {
 
     /// As [`answer`](Self::answer), as far as it can be done without waiting: the answer is
     /// written to `out`, instead of what is there.
-    pub fn answer_local(
-        &self,
-        view: &View,
-        message: &[u8],
-        transport: Transport,
-        out: &mut Vec<u8>,
-    ) -> Step {
+    pub fn answer_local(&self, view: &View, message: &[u8], transport: Transport, out: &mut Vec<u8>) -> Step {
         self.counters.count(Counter::Queries);
         let query = match Query::parse(message) {
             Ok(query) => query,

@@ -81,7 +81,8 @@ fn localhost_is_this_machine() {
 #[test]
 fn services_are_found_by_name_and_protocol() {
     let net = NetworkNames::new("net");
-    let service = |name: &str, protocol: &str, port| Service { name: name.into(), protocol: protocol.into(), port };
+    let service =
+        |name: &str, protocol: &str, port| Service { name: name.into(), protocol: protocol.into(), port };
     let services = [service("http", "tcp", 80), service("domain", "udp", 53)];
     net.set_with_services("e", "web", &strings(&["web", "a.b"]), &[ip("10.0.0.2")], &services);
     let links = [("front".into(), "web".into())];
@@ -182,7 +183,7 @@ fn what_is_no_query_is_refused_or_dropped_and_counted() {
     let resolver = resolver();
     let view = view();
     let whole = query("web", RecordType::A);
-    let mut answer = |message: &[u8]| {
+    let answer = |message: &[u8]| {
         let mut out = Vec::new();
         match resolver.answer_local(&view, message, LOOPBACK, &mut out) {
             Step::Answered => Some(Message::from_vec(&out).unwrap()),
@@ -190,7 +191,7 @@ fn what_is_no_query_is_refused_or_dropped_and_counted() {
             Step::Forward(_) => panic!("forwarded"),
         }
     };
-    let mut spoiled = |at: usize, to: u8| {
+    let spoiled = |at: usize, to: u8| {
         let mut message = whole.clone();
         message[at] = to;
         answer(&message).map(|m| (m.id, m.response_code, m.queries.len()))

@@ -2,7 +2,9 @@
 //! lifetimes and size.
 
 use super::encode::push_opt;
-use super::wire::{self, CLASS_IN, HEADER, LowerName, MAX_NAME, OPT_LEN, Query, UDP_SIZE, flag, rcode, rtype};
+use super::wire::{
+    self, CLASS_IN, HEADER, LowerName, MAX_NAME, OPT_LEN, Query, UDP_SIZE, flag, rcode, rtype,
+};
 
 /// Seconds an answer is kept at most.
 const MAX_TTL: u32 = 86_400;
@@ -34,7 +36,7 @@ pub struct Expected<'a> {
 }
 
 /// A record's place in a message.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Place {
     /// Where its TTL is.
     ttl: usize,
@@ -222,6 +224,8 @@ struct Reader<'a> {
     at: usize,
     expected: &'a Expected<'a>,
     opt: Option<Place>,
+    /// Where the TTLs are that were passed, which will be changed.
+    ttls: Vec<usize>,
     least: u32,
     negative: Option<u32>,
     answered: bool,
@@ -229,7 +233,8 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     const fn new(bytes: &'a [u8], at: usize, expected: &'a Expected<'a>) -> Self {
-        Self { bytes, at, expected, opt: None, least: u32::MAX, negative: None, answered: false }
+        let ttls = Vec::new();
+        Self { bytes, at, expected, opt: None, ttls, least: u32::MAX, negative: None, answered: false }
     }
 
     fn sections(&mut self, sections: [(u16, Section); 3]) -> Option<[Vec<Place>; 3]> {
@@ -245,15 +250,18 @@ impl<'a> Reader<'a> {
         }
         let mut places = Vec::with_capacity(count.into());
         for _ in 0..count {
-            places.extend(self.record(section)?);
+            let place = self.record(section)?;
+            if self.opt != Some(place) {
+                places.push(place);
+            }
         }
         Some(places)
     }
 
-    /// One record; its place, unless it is the OPT record.
-    fn record(&mut self, section: Section) -> Option<Option<Place>> {
+    /// The place of the next record.
+    fn record(&mut self, section: Section) -> Option<Place> {
         let start = self.at;
-        let fixed = skip_name(self.bytes, start)?;
+        let fixed = self.skip_name(start)?;
         let rtype = wire::u16_at(self.bytes, fixed)?;
         let class = wire::u16_at(self.bytes, fixed + 2)?;
         let ttl = wire::u32_at(self.bytes, fixed + 4)?;
@@ -261,29 +269,26 @@ impl<'a> Reader<'a> {
         let end = data + usize::from(wire::u16_at(self.bytes, fixed + 8)?);
         self.bytes.get(data..end)?;
         let place = Place { ttl: fixed + 4, end };
+        self.ttls.push(place.ttl);
         self.at = end;
         if rtype == rtype::OPT {
             if section != Section::Additional || self.opt.is_some() || fixed != start + 1 {
                 return None;
             }
             self.opt = Some(place);
-            return Some(None);
+            return Some(place);
         }
-        if class == CLASS_IN {
-            check_data(self.bytes, rtype, data, end)?;
-        }
+        self.check_data(rtype, class, data, end)?;
         let ttl = if ttl > u32::MAX / 2 { 0 } else { ttl };
         self.least = self.least.min(ttl);
-        if section == Section::Answer
-            && (rtype == self.expected.qtype || self.expected.qtype == rtype::ANY)
-        {
+        if section == Section::Answer && (rtype == self.expected.qtype || self.expected.qtype == rtype::ANY) {
             self.answered = true;
         }
         if section == Section::Authority && rtype == rtype::SOA {
             let minimum = wire::u32_at(self.bytes, end.checked_sub(4)?)?;
             self.negative = Some(ttl.min(minimum));
         }
-        Some(Some(place))
+        Some(place)
     }
 
     /// The most any TTL may be, and how long the whole may be kept.
@@ -298,53 +303,71 @@ impl<'a> Reader<'a> {
         let most = negative.min(MAX_NEGATIVE_TTL);
         (most, Some(most.min(self.least)).filter(|&t| keep && t > 0))
     }
-}
 
-/// Where the name at `at` ends. It may be compressed: every pointer must lead to before the
-/// piece it stands in, so that there is no loop, and the whole must be as short as a name is.
-fn skip_name(bytes: &[u8], at: usize) -> Option<usize> {
-    let mut end = None;
-    let mut from = at;
-    let mut at = at;
-    let mut total = 1;
-    loop {
-        let len = *bytes.get(at)?;
-        match len {
-            0 => return Some(end.unwrap_or(at + 1)),
-            1..=63 => {
-                total += usize::from(len) + 1;
-                at += usize::from(len) + 1;
-                if total > MAX_NAME {
-                    return None;
+    /// Where the name at `at` ends. It may be compressed: every pointer must lead to a piece that
+    /// lies whole before the one it stands in, so that there is no loop, and all must be as short
+    /// as a name is. Nor may a TTL be part of it, which would change the name with it.
+    fn skip_name(&self, at: usize) -> Option<usize> {
+        let mut end = None;
+        let mut piece = at;
+        let mut before = self.bytes.len();
+        let mut at = at;
+        let mut total = 1;
+        loop {
+            let len = *self.bytes.get(at)?;
+            let next = match len {
+                0 => at + 1,
+                1..=63 => at + usize::from(len) + 1,
+                0xc0.. => at + 2,
+                _ => return None,
+            };
+            if next > before || self.is_changed(at, next) {
+                return None;
+            }
+            match len {
+                0 => return Some(end.unwrap_or(next)),
+                1..=63 => {
+                    total += next - at;
+                    if total > MAX_NAME {
+                        return None;
+                    }
+                    at = next;
+                }
+                _ => {
+                    let to = usize::from(wire::u16_at(self.bytes, at)? & 0x3fff);
+                    if to >= piece || to < HEADER {
+                        return None;
+                    }
+                    end.get_or_insert(next);
+                    before = piece;
+                    piece = to;
+                    at = to;
                 }
             }
-            0xc0.. => {
-                let to = usize::from(wire::u16_at(bytes, at)? & 0x3fff);
-                if to >= from || to < HEADER {
-                    return None;
-                }
-                end.get_or_insert(at + 2);
-                from = to;
-                at = to;
-            }
-            _ => return None,
         }
     }
-}
 
-/// Holds data that has names or a fixed size against its length. Only types whose names may be
-/// compressed are looked into (RFC 3597, section 4); of the rest no reader needs the message.
-fn check_data(bytes: &[u8], rtype: u16, data: usize, end: usize) -> Option<()> {
-    let ends = match rtype {
-        rtype::A => data + 4,
-        rtype::AAAA => data + 16,
-        rtype::NS | rtype::CNAME | rtype::PTR | rtype::DNAME => skip_name(bytes, data)?,
-        rtype::MX => skip_name(bytes, data + 2)?,
-        rtype::SRV => skip_name(bytes, data + 6)?,
-        rtype::SOA => skip_name(bytes, skip_name(bytes, data)?)? + 20,
-        _ => end,
-    };
-    (ends == end).then_some(())
+    /// Whether a TTL that was passed, or the class before it, lies in these bytes.
+    fn is_changed(&self, start: usize, end: usize) -> bool {
+        let behind = self.ttls.partition_point(|&ttl| ttl + 4 <= start);
+        self.ttls.get(behind).is_some_and(|&ttl| ttl - 2 < end)
+    }
+
+    /// Holds data that has names or a fixed size against its length. Only types whose names may
+    /// be compressed are looked into (RFC 3597, section 4); of the rest no reader needs the
+    /// message.
+    fn check_data(&self, rtype: u16, class: u16, data: usize, end: usize) -> Option<()> {
+        let ends = match rtype {
+            rtype::A if class == CLASS_IN => data + 4,
+            rtype::AAAA if class == CLASS_IN => data + 16,
+            rtype::NS | rtype::CNAME | rtype::PTR | rtype::DNAME => self.skip_name(data)?,
+            rtype::MX => self.skip_name(data + 2)?,
+            rtype::SRV => self.skip_name(data + 6)?,
+            rtype::SOA => self.skip_name(self.skip_name(data)?)? + 20,
+            _ => end,
+        };
+        (ends == end).then_some(())
+    }
 }
 
 #[cfg(test)]

@@ -123,7 +123,7 @@ pub struct Servers {
     pub addresses: Vec<IpAddr>,
     pub port: u16,
     /// For each server, the queries it got and where they came from.
-    pub asked: Vec<Arc<Mutex<Vec<(Vec<u8>, SocketAddr)>>>>,
+    pub asked: Vec<Asked>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -147,7 +147,7 @@ impl Servers {
         };
         let mut servers = Self { addresses: Vec::new(), port, asked: Vec::new(), tasks: Vec::new() };
         for (socket, behaviour) in sockets.into_iter().zip(udp) {
-            let asked = Arc::<Mutex<Vec<_>>>::default();
+            let asked = Asked::default();
             servers.addresses.push(socket.local_addr().unwrap().ip());
             servers.asked.push(asked.clone());
             servers.tasks.push(tokio::spawn(over_udp(socket, behaviour, asked)));
@@ -163,8 +163,10 @@ impl Servers {
         self.resolver_with(Config::default())
     }
 
-    pub fn resolver_with(&self, config: Config) -> Arc<Resolver> {
-        Resolver::new(Config { port: self.port, resolv_conf: "/nonexistent".into(), ..config })
+    pub fn resolver_with(&self, mut config: Config) -> Arc<Resolver> {
+        config.port = self.port;
+        config.resolv_conf = "/nonexistent".into();
+        Resolver::new(config)
     }
 
     /// The view of a container that has them all.
@@ -193,6 +195,7 @@ async fn bind(udp: usize, tcp: usize) -> Option<(u16, Vec<UdpSocket>, Vec<TcpLis
     Some((port, sockets, listeners))
 }
 
+/// Queries, and where they came from.
 type Asked = Arc<Mutex<Vec<(Vec<u8>, SocketAddr)>>>;
 
 async fn over_udp(socket: UdpSocket, mut behaviour: Behaviour, asked: Asked) {

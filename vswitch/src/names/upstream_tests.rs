@@ -105,7 +105,7 @@ async fn an_answer_from_elsewhere_is_forged_however_right_it_is() {
         let answer = response(&query, [6, 6, 6, 6], 300).to_vec().unwrap();
         elsewhere.send_to(&answer, from).await.unwrap();
         other_address.send_to(&answer, from).await.unwrap();
-        std::future::pending().await
+        std::future::pending::<()>().await;
     };
     let key = key();
     tokio::select! {

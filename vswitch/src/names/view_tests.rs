@@ -45,7 +45,8 @@ fn names_and_networks_may_have_dots() {
 #[test]
 fn a_link_is_seen_by_its_container_only_and_hides_the_name() {
     let names = net("a", &[("web", "10.0.0.2"), ("db", "10.0.0.3"), ("store", "10.0.0.4")]);
-    let links = [("store".into(), "db".into()), ("DB1".into(), "db".into()), ("gone".into(), "nobody".into())];
+    let links =
+        [("store".into(), "db".into()), ("DB1".into(), "db".into()), ("gone".into(), "nobody".into())];
     let linked = view(vec![Attached::new(names.clone(), &links)]);
     assert_eq!(find(&linked, "db1").unwrap(), "10.0.0.3");
     assert_eq!(find(&linked, "db1.a").unwrap(), "10.0.0.3");

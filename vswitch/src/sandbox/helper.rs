@@ -48,8 +48,9 @@ pub enum HelperError {
 pub fn main(channel: &Channel) -> Result<(), ChannelError> {
     let (spec, _): (HelperSpec, _) = channel.recv()?;
     let done = match &spec.job {
-        HelperJob::SetUp { ports, name_service } => set_up(&spec.target, ports, *name_service)
-            .map(|(made, fds)| (HelperReply::Ready(made), fds)),
+        HelperJob::SetUp { ports, name_service } => {
+            set_up(&spec.target, ports, *name_service).map(|(made, fds)| (HelperReply::Ready(made), fds))
+        }
         HelperJob::DefaultRoute(route) => {
             default_route(&spec.target, route).map(|()| (HelperReply::Done, Vec::new()))
         }

@@ -57,7 +57,7 @@ pub fn kill_children() {
         // The name is in parentheses and may have any of its own.
         stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
     };
-    for _ in 0..LOOKS {
+    loop {
         let Ok(all) = fs::read_dir("/proc") else { return };
         for entry in all.flatten() {
             let pid = entry.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
@@ -68,13 +68,10 @@ pub fn kill_children() {
                 let _ = kill_process(pid, Signal::KILL);
             }
         }
-        loop {
-            match wait(WaitOptions::empty()) {
-                Ok(_) => {}
-                Err(rustix::io::Errno::INTR) => {}
-                // None left, and none of theirs: those that ended gave theirs to the caller first.
-                Err(_) => return,
-            }
+        match wait(WaitOptions::empty()) {
+            // Its children are the caller's now: they are found by the next look.
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return,
         }
     }
 }

@@ -1,66 +1,74 @@
 //! Docker's calls about containers, and the switch's own by which they are made.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use axum::routing::{delete, get, post};
 use axum::{Extension, Json};
 use nix::sys::signal::Signal;
-use serde::Deserialize;
 use serde_json::json;
 
-use super::{Answer, App, Body_, Params, filters, truthy};
-use crate::control::daemon::{ContainerView, Daemon, Phase, ended};
+use super::input::{self, Id, Params};
+use super::routes::Routes;
+use super::{Answer, App, to_the_end};
+use crate::control::daemon::{ContainerView, Phase, ended};
 use crate::control::error::ControlError;
 use crate::control::net::filters::Filters;
 use crate::control::record::{Origin, Status};
 use crate::control::request::CreateRequest;
 use crate::control::wire;
 
-pub(super) fn routes() -> axum::Router<Arc<Daemon>> {
-    axum::Router::new()
-        .route("/containers/json", get(list))
-        .route("/containers/{id}/json", get(inspect))
-        .route("/containers/{id}/stop", post(stop))
-        .route("/containers/{id}/kill", post(kill))
-        .route("/containers/{id}/wait", post(wait))
-        .route("/containers/{id}/rename", post(rename))
-        .route("/containers/{id}", delete(remove))
-        .route("/vswitch/containers", post(create))
-        .route("/vswitch/containers/{id}/start", post(start))
-        .route("/vswitch/containers/{id}/detach", post(detach))
-        .route("/vswitch/containers/{id}/logs", get(logs))
+pub(super) fn routes() -> Routes {
+    Routes::default()
+        .get("/containers/json", list)
+        .get("/containers/{id}/json", inspect)
+        .post("/containers/{id}/stop", stop)
+        .post("/containers/{id}/kill", kill)
+        .post("/containers/{id}/wait", wait)
+        .post("/containers/{id}/rename", rename)
+        .delete("/containers/{id}", remove)
+        .post("/vswitch/containers", create)
+        .post("/vswitch/containers/{id}/start", start)
+        .post("/vswitch/containers/{id}/detach", detach)
+        .get("/vswitch/containers/{id}/logs", logs)
 }
 
 /// The filters of `GET /containers/json`.
 const FILTERS: [&str; 16] = [
-    "ancestor", "before", "exited", "expose", "health", "id", "is-task", "isolation", "label", "name", "network",
-    "publish", "since", "status", "volume", "annotation",
+    "ancestor",
+    "before",
+    "exited",
+    "expose",
+    "health",
+    "id",
+    "is-task",
+    "isolation",
+    "label",
+    "name",
+    "network",
+    "publish",
+    "since",
+    "status",
+    "volume",
+    "annotation",
 ];
 
-#[derive(Deserialize)]
-struct ListParams {
-    all: Option<String>,
-    limit: Option<i64>,
-    filters: Option<String>,
-}
-
-async fn list(State(daemon): App, Params(p): Params<ListParams>) -> Answer {
-    let filters = filters(p.filters.as_deref(), &FILTERS)?;
-    let limit = p.limit.and_then(|n| usize::try_from(n).ok()).filter(|n| *n > 0);
-    let all = truthy(p.all.as_deref()) || limit.is_some() || filters.contains("status") || filters.contains("exited");
+async fn list(State(daemon): App, p: Params) -> Answer {
+    let filters = p.filters(&FILTERS)?;
+    let limit = p.number::<i64>("limit")?.and_then(|n| usize::try_from(n).ok()).filter(|n| *n > 0);
+    let all = p.flag("all") || limit.is_some() || filters.contains("status") || filters.contains("exited");
     for status in filters.values("status") {
         let known = ["created", "restarting", "running", "removing", "paused", "exited", "dead"];
         if !known.contains(&status) {
             return Err(ControlError::Invalid(format!("invalid filter 'status={status}'")));
         }
     }
-    let networks: Vec<String> =
-        filters.values("network").map(|n| daemon.network(n).map_or_else(|_| n.to_owned(), |v| v.record.id)).collect();
+    let networks: Vec<String> = filters
+        .values("network")
+        .map(|n| daemon.network(n).map_or_else(|_| n.to_owned(), |v| v.record.id))
+        .collect();
     let (name, id) = (filters.matcher("name"), filters.matcher("id"));
     // Where another container stands in the list, which is from the newest to the oldest.
     let mut views = daemon.views();
@@ -79,7 +87,8 @@ async fn list(State(daemon): App, Params(p): Params<ListParams>) -> Answer {
             && (networks.is_empty() || record.endpoints.iter().any(|e| networks.contains(&e.network_id)))
             && (!filters.contains("expose")
                 || record.exposed.iter().any(|port| {
-                    filters.exact("expose", &port.to_string()) || filters.exact("expose", &port.port.to_string())
+                    filters.exact("expose", &port.to_string())
+                        || filters.exact("expose", &port.port.to_string())
                 }))
             && before.is_none_or(|at| record.created < at)
             && since.is_none_or(|at| record.created > at)
@@ -98,41 +107,28 @@ fn by_state(view: &ContainerView, filters: &Filters) -> bool {
     exited && filters.exact("status", wire::state(view.record.status))
 }
 
-async fn inspect(State(daemon): App, Path(id): Path<String>) -> Answer {
+async fn inspect(State(daemon): App, Id(id): Id<String>) -> Answer {
     Ok(Json(wire::inspect(&daemon.view(&id)?)).into_response())
 }
 
-#[derive(Deserialize)]
-struct RenameParams {
-    name: Option<String>,
-}
-
-async fn rename(State(daemon): App, Path(id): Path<String>, Params(p): Params<RenameParams>) -> Answer {
-    daemon.rename(&id, p.name.as_deref().unwrap_or_default())?;
+async fn rename(State(daemon): App, Id(id): Id<String>, p: Params) -> Answer {
+    daemon.rename(&id, p.text("name").unwrap_or_default())?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-#[derive(Deserialize)]
-struct StopParams {
-    t: Option<i64>,
-    signal: Option<String>,
-}
-
-async fn stop(State(daemon): App, Path(id): Path<String>, Params(p): Params<StopParams>) -> Answer {
+async fn stop(State(daemon): App, Id(id): Id<String>, p: Params) -> Answer {
     // Docker's -1: for ever. A day is as good.
-    let first = signal(p.signal.as_deref().filter(|s| !s.is_empty()).unwrap_or("SIGTERM"))?;
-    let seconds = p.t.map_or(10, |t| u64::try_from(t).unwrap_or(86_400).min(86_400));
-    if daemon.view(&id)?.record.is_attached() {
-        daemon.detach(&id).await?;
-    } else {
-        daemon.stop(&id, first, Duration::from_secs(seconds)).await?;
-    }
+    let first = signal(p.text("signal").unwrap_or("SIGTERM"))?;
+    let seconds = p.number::<i64>("t")?.map_or(10, |t| u64::try_from(t).unwrap_or(86_400).min(86_400));
+    to_the_end(async move {
+        if daemon.view(&id)?.record.is_attached() {
+            daemon.detach(&id).await
+        } else {
+            daemon.stop(&id, first, Duration::from_secs(seconds)).await
+        }
+    })
+    .await?;
     Ok(StatusCode::NO_CONTENT.into_response())
-}
-
-#[derive(Deserialize)]
-struct KillParams {
-    signal: Option<String>,
 }
 
 fn signal(text: &str) -> Result<Signal, ControlError> {
@@ -145,20 +141,15 @@ fn signal(text: &str) -> Result<Signal, ControlError> {
     name.parse().map_err(|_| invalid())
 }
 
-async fn kill(State(daemon): App, Path(id): Path<String>, Params(p): Params<KillParams>) -> Answer {
-    daemon.kill(&id, signal(p.signal.as_deref().unwrap_or("SIGKILL"))?)?;
+async fn kill(State(daemon): App, Id(id): Id<String>, p: Params) -> Answer {
+    daemon.kill(&id, signal(p.text("signal").unwrap_or("SIGKILL"))?)?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-#[derive(Deserialize)]
-struct WaitParams {
-    condition: Option<String>,
-}
-
-async fn wait(State(daemon): App, Path(id): Path<String>, Params(p): Params<WaitParams>) -> Answer {
+async fn wait(State(daemon): App, Id(id): Id<String>, p: Params) -> Answer {
     let mut phase = daemon.phase(&id)?;
-    let code = match p.condition.as_deref() {
-        None | Some("" | "not-running" | "next-exit") => ended(&mut phase).await,
+    let code = match p.text("condition") {
+        None | Some("not-running" | "next-exit") => ended(&mut phase).await,
         Some("removed") => match phase.wait_for(|p| matches!(p, Phase::Removed(_))).await.as_deref() {
             Ok(Phase::Removed(code)) => *code,
             _ => 0,
@@ -168,13 +159,9 @@ async fn wait(State(daemon): App, Path(id): Path<String>, Params(p): Params<Wait
     Ok(Json(json!({"StatusCode": code})).into_response())
 }
 
-#[derive(Deserialize)]
-struct RemoveParams {
-    force: Option<String>,
-}
-
-async fn remove(State(daemon): App, Path(id): Path<String>, Params(p): Params<RemoveParams>) -> Answer {
-    daemon.remove(&id, truthy(p.force.as_deref())).await?;
+async fn remove(State(daemon): App, Id(id): Id<String>, p: Params) -> Answer {
+    let force = p.flag("force");
+    to_the_end(async move { daemon.remove(&id, force).await }).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -185,24 +172,22 @@ pub struct ClientPid(pub Option<i32>);
 async fn create(
     State(daemon): App,
     Extension(ClientPid(client)): Extension<ClientPid>,
-    Body_(request): Body_<CreateRequest>,
+    input::Json(request): input::Json<CreateRequest>,
 ) -> Answer {
     Ok((StatusCode::CREATED, Json(daemon.create(request, client)?)).into_response())
 }
 
-async fn start(State(daemon): App, Path(id): Path<String>) -> Answer {
-    // A client that goes away in the middle must not leave it half done.
-    let started = tokio::spawn(async move { daemon.start(&id).await });
-    started.await.map_err(|e| ControlError::Failed(e.to_string()))??;
+async fn start(State(daemon): App, Id(id): Id<String>) -> Answer {
+    to_the_end(async move { daemon.start(&id).await }).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-async fn detach(State(daemon): App, Path(id): Path<String>) -> Answer {
-    daemon.detach(&id).await?;
+async fn detach(State(daemon): App, Id(id): Id<String>) -> Answer {
+    to_the_end(async move { daemon.detach(&id).await }).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-async fn logs(State(daemon): App, Path(id): Path<String>) -> Answer {
+async fn logs(State(daemon): App, Id(id): Id<String>) -> Answer {
     let view = daemon.view(&id)?;
     let Origin::Run { log: Some(path), .. } = view.record.origin else {
         return Err(ControlError::Conflict(format!(
@@ -236,4 +221,3 @@ async fn logs(State(daemon): App, Path(id): Path<String>) -> Answer {
     });
     Ok(Body::from_stream(stream).into_response())
 }
-

@@ -1,19 +1,18 @@
 //! `GET /events`: a JSON object a line, past ones first.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::response::IntoResponse;
-use axum::routing::get;
 use jiff::tz::TimeZone;
-use serde::Deserialize;
 use tokio::sync::broadcast::error::RecvError;
 
-use super::{Answer, App, Params, filters};
-use crate::control::daemon::{Daemon, now};
+use super::input::Params;
+use super::routes::Routes;
+use super::{Answer, App};
+use crate::control::daemon::now;
 use crate::control::error::ControlError;
 use crate::control::events::Event;
 use crate::control::net::filters::Filters;
@@ -21,23 +20,26 @@ use crate::control::net::timestamp;
 
 /// The filters of events.
 const FILTERS: [&str; 12] = [
-    "type", "event", "container", "network", "label", "scope", "image", "volume", "daemon", "plugin", "node",
+    "type",
+    "event",
+    "container",
+    "network",
+    "label",
+    "scope",
+    "image",
+    "volume",
+    "daemon",
+    "plugin",
+    "node",
     "service",
 ];
 
-pub(super) fn routes() -> axum::Router<Arc<Daemon>> {
-    axum::Router::new().route("/events", get(events))
-}
-
-#[derive(Deserialize)]
-struct EventParams {
-    since: Option<String>,
-    until: Option<String>,
-    filters: Option<String>,
+pub(super) fn routes() -> Routes {
+    Routes::default().get("/events", events)
 }
 
 fn moment(text: Option<&str>) -> Result<Option<u64>, ControlError> {
-    let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
+    let Some(text) = text else { return Ok(None) };
     let zone = TimeZone::system();
     timestamp::parse(text, now(), &zone)
         .map(Some)
@@ -67,9 +69,9 @@ fn wanted(event: &Event, filters: &Filters) -> bool {
         && !others.iter().any(|key| filters.contains(key))
 }
 
-async fn events(State(daemon): App, Params(p): Params<EventParams>) -> Answer {
-    let filters = filters(p.filters.as_deref(), &FILTERS)?;
-    let (since, until) = (moment(p.since.as_deref())?, moment(p.until.as_deref())?);
+async fn events(State(daemon): App, p: Params) -> Answer {
+    let filters = p.filters(&FILTERS)?;
+    let (since, until) = (moment(p.text("since"))?, moment(p.text("until"))?);
     let (kept, live) = daemon.events().listen();
     // Without either, only what happens from now on.
     let from = since.unwrap_or(if until.is_some() { 0 } else { u64::MAX });

@@ -1,34 +1,39 @@
 //! The HTTP API: Docker's calls where Docker has them, the switch's own under /vswitch.
+//! docs/openapi.yaml describes it, and a test holds the two against each other.
 
+pub mod connection;
 mod containers;
 mod events;
+#[doc(hidden)]
+pub mod fuzzing;
+mod input;
 mod networks;
+mod routes;
 mod switch;
 mod system;
+mod version;
 
+use std::convert::Infallible;
+use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::Json;
-use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{FromRequest, Query, Request, State};
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
+use tower_service::Service as _;
 
 use super::daemon::Daemon;
 use super::error::ControlError;
-use super::net::filters::Filters;
+use input::Intake;
+use routes::Routes;
 
+pub use connection::Limits;
 pub use containers::ClientPid;
-
-/// The Docker Engine API this is modelled on.
-pub const API_VERSION: &str = "1.41";
-
-/// The newest and the oldest minor version that is answered.
-const MINORS: std::ops::RangeInclusive<u32> = 12..=41;
-
-/// Bytes of the largest request body.
-const MAX_BODY: usize = 2 << 20;
+pub use input::MAX_BODY;
+pub use routes::Route;
+pub use version::{API_VERSION, MIN_API_VERSION};
 
 type App = State<Arc<Daemon>>;
 type Answer = Result<Response, ControlError>;
@@ -41,95 +46,64 @@ impl IntoResponse for ControlError {
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::Invalid(_) | Self::NotStarted { .. } => StatusCode::BAD_REQUEST,
             Self::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
         };
         let body = match &self {
             Self::NotStarted { message, code } => json!({"message": message, "exitCode": code}),
             other => json!({"message": other.to_string()}),
         };
-        (status, Json(body)).into_response()
+        (status, axum::Json(body)).into_response()
     }
 }
 
-impl From<JsonRejection> for ControlError {
-    fn from(e: JsonRejection) -> Self {
-        Self::Invalid(e.body_text())
-    }
-}
-
-impl From<QueryRejection> for ControlError {
-    fn from(e: QueryRejection) -> Self {
-        Self::Invalid(e.body_text())
-    }
-}
-
-/// A JSON body whose refusal is a [`ControlError`].
-#[derive(FromRequest)]
-#[from_request(via(Json), rejection(ControlError))]
-struct Body_<T>(T);
-
-/// A query string whose refusal is a [`ControlError`].
-#[derive(axum::extract::FromRequestParts)]
-#[from_request(via(Query), rejection(ControlError))]
-struct Params<T>(T);
-
-/// All routes. A leading /v1.NN is Docker's API version and is taken off before they are matched.
-pub fn router(daemon: Arc<Daemon>) -> axum::Router {
-    axum::Router::new()
-        .merge(system::routes())
+fn all() -> Routes {
+    system::routes()
         .merge(containers::routes())
         .merge(networks::routes())
         .merge(events::routes())
         .merge(switch::routes())
-        .fallback(async || ControlError::NotFound("page not found".into()))
-        .method_not_allowed_fallback(async || ControlError::NotFound("page not found".into()))
-        .layer(axum::extract::DefaultBodyLimit::max(MAX_BODY))
-        .layer(axum::middleware::map_response(system::headers))
-        .with_state(daemon)
 }
 
-/// Takes a leading `/v1.41` off the path.
-///
-/// # Errors
-/// With Docker's sentence where the client is too new or too old.
-pub fn strip_version(mut request: Request) -> Result<Request, ControlError> {
-    let uri = request.uri();
-    let rest = uri
-        .path()
-        .strip_prefix("/v1.")
-        .and_then(|r| r.split_once('/'))
-        .filter(|(minor, _)| !minor.is_empty() && minor.bytes().all(|b| b.is_ascii_digit()));
-    let Some((minor, rest)) = rest else { return Ok(request) };
-    match minor.parse::<u32>() {
-        Ok(n) if MINORS.contains(&n) => {}
-        Ok(n) if n < *MINORS.start() => {
-            return Err(ControlError::Invalid(format!(
-                "client version 1.{n} is too old. Minimum supported API version is 1.{}, please upgrade your \
-                 client to a newer version",
-                MINORS.start()
-            )));
-        }
-        _ => {
-            return Err(ControlError::Invalid(format!(
-                "client version 1.{minor} is too new. Maximum supported API version is {API_VERSION}"
-            )));
-        }
-    }
-    let query = uri.query().map(|q| format!("?{q}")).unwrap_or_default();
-    if let Ok(new) = format!("/{rest}{query}").parse() {
-        *request.uri_mut() = new;
-    }
-    Ok(request)
+/// Every method and path that is served, each once.
+pub fn routes() -> Vec<Route> {
+    all().into_parts().0
 }
 
-fn truthy(text: Option<&str>) -> bool {
-    matches!(text, Some("1" | "true" | "True" | "TRUE" | "t" | "T"))
+/// The API of one daemon: requests in, responses out.
+#[derive(Clone)]
+pub struct Api {
+    router: axum::Router,
+    intake: Intake,
 }
 
-/// The `filters` of a query.
-fn filters(text: Option<&str>, accepted: &[&str]) -> Result<Filters, ControlError> {
-    let filters = Filters::parse(text.unwrap_or_default())?;
-    if !accepted.is_empty() {
-        filters.validate(accepted)?;
+impl Api {
+    /// `patience` is what a client has to send a request's body.
+    pub fn new(daemon: Arc<Daemon>, patience: Duration) -> Self {
+        let not_there = async || ControlError::NotFound("page not found".into());
+        let router = all().into_parts().1;
+        let router = router.fallback(not_there).method_not_allowed_fallback(not_there).with_state(daemon);
+        Self { router, intake: Intake::new(patience) }
     }
-    Ok(filters)
+
+    /// Answers a request of the process `client`.
+    pub async fn call(&self, request: Request, client: ClientPid) -> Response {
+        let answered: Result<Response, Infallible> = match version::strip(request) {
+            Ok(mut request) => {
+                request.extensions_mut().insert(client);
+                request.extensions_mut().insert(self.intake.clone());
+                self.router.clone().call(request).await
+            }
+            Err(refusal) => Ok(refusal.into_response()),
+        };
+        let Ok(response) = answered;
+        system::headers(response)
+    }
+}
+
+/// Carries on though the client goes away in the middle: nothing must be left half done.
+async fn to_the_end<T: Send + 'static>(
+    act: impl Future<Output = Result<T, ControlError>> + Send + 'static,
+) -> Result<T, ControlError> {
+    tokio::spawn(act).await.unwrap_or_else(|e| Err(ControlError::Failed(e.to_string())))
 }

@@ -2,43 +2,39 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use axum::routing::{get, post};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::json;
 
-use super::{Answer, App, Body_, Params, filters};
-use crate::control::daemon::{Daemon, NetworkView};
+use super::input::{self, Id, Params, RawJson};
+use super::routes::Routes;
+use super::{Answer, App, to_the_end};
+use crate::control::daemon::NetworkView;
 use crate::control::error::ControlError;
+use crate::control::json::{nullable, object_or_default};
 use crate::control::net::request::NetworkCreateRequest;
 use crate::control::net::selection::{ListFilter, PruneFilter};
 use crate::control::net::wire::{NetworkCreateResponse, NetworkResource, resource};
 use crate::control::request::EndpointRequest;
 use crate::control::wire;
 
-pub(super) fn routes() -> axum::Router<Arc<Daemon>> {
-    axum::Router::new()
-        .route("/networks", get(list))
-        .route("/networks/create", post(create))
-        .route("/networks/prune", post(prune))
-        .route("/networks/{id}", get(inspect).delete(remove))
-        .route("/networks/{id}/connect", post(connect))
-        .route("/networks/{id}/disconnect", post(disconnect))
+pub(super) fn routes() -> Routes {
+    Routes::default()
+        .get("/networks", list)
+        .post("/networks/create", create)
+        .post("/networks/prune", prune)
+        .get("/networks/{id}", inspect)
+        .delete("/networks/{id}", remove)
+        .post("/networks/{id}/connect", connect)
+        .post("/networks/{id}/disconnect", disconnect)
 }
 
-#[derive(Deserialize)]
-struct FilterParams {
-    filters: Option<String>,
-}
-
-async fn list(State(daemon): App, Params(p): Params<FilterParams>) -> Answer {
-    let filter = ListFilter::new(filters(p.filters.as_deref(), &[])?)?;
+async fn list(State(daemon): App, p: Params) -> Answer {
+    let filter = ListFilter::new(p.any_filters()?)?;
     let shown = daemon.networks();
     let shown: Vec<NetworkResource> = shown
         .iter()
@@ -53,34 +49,28 @@ fn whole(view: &NetworkView) -> NetworkResource {
     resource(&view.record, members.collect())
 }
 
-async fn inspect(State(daemon): App, Path(id): Path<String>) -> Answer {
+async fn inspect(State(daemon): App, Id(id): Id<String>) -> Answer {
     Ok(Json(whole(&daemon.network(&id)?)).into_response())
 }
 
-async fn create(State(daemon): App, body: Bytes) -> Answer {
+async fn create(State(daemon): App, RawJson(body): RawJson) -> Answer {
     let request = NetworkCreateRequest::parse(&body)?;
     let made = NetworkCreateResponse { id: daemon.create_network(request)?, warning: String::new() };
     Ok((StatusCode::CREATED, Json(made)).into_response())
 }
 
-async fn remove(State(daemon): App, Path(id): Path<String>) -> Answer {
+async fn remove(State(daemon): App, Id(id): Id<String>) -> Answer {
     daemon.remove_network(&id)?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-async fn prune(State(daemon): App, Params(p): Params<FilterParams>) -> Answer {
+async fn prune(State(daemon): App, p: Params) -> Answer {
     let zone = jiff::tz::TimeZone::system();
-    let filter =
-        PruneFilter::new(filters(p.filters.as_deref(), &[])?, crate::control::daemon::now(), &zone)?;
+    let filter = PruneFilter::new(p.any_filters()?, crate::control::daemon::now(), &zone)?;
     let removed = daemon.prune_networks(&filter)?;
     // Docker writes null for none.
     let removed = if removed.is_empty() { serde_json::Value::Null } else { json!(removed) };
     Ok(Json(json!({"NetworksDeleted": removed})).into_response())
-}
-
-/// Go takes `null` for what is not there.
-fn nullable<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(d: D) -> Result<T, D::Error> {
-    Option::<T>::deserialize(d).map(Option::unwrap_or_default)
 }
 
 #[derive(Default, Deserialize)]
@@ -88,7 +78,7 @@ fn nullable<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(d: D) -> R
 struct Connect {
     #[serde(deserialize_with = "nullable")]
     container: String,
-    #[serde(deserialize_with = "nullable")]
+    #[serde(deserialize_with = "object_or_default")]
     endpoint_config: EndpointConfig,
 }
 
@@ -96,7 +86,7 @@ struct Connect {
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 struct EndpointConfig {
-    #[serde(rename = "IPAMConfig", deserialize_with = "nullable")]
+    #[serde(rename = "IPAMConfig", deserialize_with = "object_or_default")]
     ipam: IpamConfig,
     #[serde(deserialize_with = "nullable")]
     links: Vec<String>,
@@ -117,7 +107,7 @@ struct IpamConfig {
     v6: String,
 }
 
-async fn connect(State(daemon): App, Path(id): Path<String>, Body_(c): Body_<Connect>) -> Answer {
+async fn connect(State(daemon): App, Id(id): Id<String>, input::Json(c): input::Json<Connect>) -> Answer {
     let Connect { container, endpoint_config: e } = c;
     let v4 = optional(&e.ipam.v4, |text| text.parse::<Ipv4Addr>().ok(), "IPv4")?;
     let v6 = optional(&e.ipam.v6, |text| text.parse::<Ipv6Addr>().ok(), "IPv6")?;
@@ -130,9 +120,7 @@ async fn connect(State(daemon): App, Path(id): Path<String>, Body_(c): Body_<Con
         links: e.links,
         driver_opts: e.driver_opts,
     };
-    // A client that goes away in the middle must not leave it half done.
-    let connected = tokio::spawn(async move { daemon.connect(&id, &container, request).await });
-    connected.await.map_err(|e| ControlError::Failed(e.to_string()))??;
+    to_the_end(async move { daemon.connect(&id, &container, request).await }).await?;
     Ok(StatusCode::OK.into_response())
 }
 
@@ -152,8 +140,11 @@ struct Disconnect {
     force: bool,
 }
 
-async fn disconnect(State(daemon): App, Path(id): Path<String>, Body_(d): Body_<Disconnect>) -> Answer {
-    let done = tokio::spawn(async move { daemon.disconnect(&id, &d.container, d.force).await });
-    done.await.map_err(|e| ControlError::Failed(e.to_string()))??;
+async fn disconnect(
+    State(daemon): App,
+    Id(id): Id<String>,
+    input::Json(d): input::Json<Disconnect>,
+) -> Answer {
+    to_the_end(async move { daemon.disconnect(&id, &d.container, d.force).await }).await?;
     Ok(StatusCode::OK.into_response())
 }

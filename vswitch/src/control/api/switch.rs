@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use axum::routing::{delete, get, post};
 use packet::{Filter, MacAddr};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Answer, App, Body_, Params};
+use super::input::{self, Id, Params};
+use super::routes::Routes;
+use super::{Answer, App};
 use crate::control::daemon::Daemon;
 use crate::control::error::ControlError;
 use crate::control::{watch, wire};
@@ -19,22 +20,25 @@ use crate::dataplane::capture::Scope;
 use crate::dataplane::fdb::Station;
 use crate::dataplane::{Port, Switch};
 
-pub(super) fn routes() -> axum::Router<Arc<Daemon>> {
-    axum::Router::new()
-        .route("/vswitch/bridges", get(bridges))
-        .route("/vswitch/bridges/{net}/fdb", get(fdb).post(fdb_add))
-        .route("/vswitch/bridges/{net}/fdb/{mac}", delete(fdb_delete))
-        .route("/vswitch/bridges/{net}/flush", post(flush))
-        .route("/vswitch/bridges/{net}/ageing", post(ageing))
-        .route("/vswitch/ports/{port}", get(port).post(set_port))
-        .route("/vswitch/capture", get(capture))
+pub(super) fn routes() -> Routes {
+    Routes::default()
+        .get("/vswitch/bridges", bridges)
+        .get("/vswitch/bridges/{net}/fdb", fdb)
+        .post("/vswitch/bridges/{net}/fdb", fdb_add)
+        .delete("/vswitch/bridges/{net}/fdb/{mac}", fdb_delete)
+        .post("/vswitch/bridges/{net}/flush", flush)
+        .post("/vswitch/bridges/{net}/ageing", ageing)
+        .get("/vswitch/ports/{port}", port)
+        .post("/vswitch/ports/{port}", set_port)
+        .get("/vswitch/capture", capture)
+        .get("/vswitch/nat", flows)
 }
 
 async fn bridges(State(daemon): App) -> Json<Value> {
     Json(daemon.networks().iter().filter_map(wire::bridge).collect())
 }
 
-async fn fdb(State(daemon): App, Path(net): Path<String>) -> Answer {
+async fn fdb(State(daemon): App, Id(net): Id<String>) -> Answer {
     let (view, bridge) = daemon.bridge(&net)?;
     Ok(Json(wire::fdb(&view, &bridge)).into_response())
 }
@@ -60,7 +64,11 @@ fn vlan(vlan: u16) -> Result<u16, ControlError> {
     if vlan < 4095 { Ok(vlan) } else { Err(ControlError::Invalid(format!("{vlan} is no VLAN: 0 to 4094"))) }
 }
 
-async fn fdb_add(State(daemon): App, Path(net): Path<String>, Body_(e): Body_<StaticEntry>) -> Answer {
+async fn fdb_add(
+    State(daemon): App,
+    Id(net): Id<String>,
+    input::Json(e): input::Json<StaticEntry>,
+) -> Answer {
     let (_, bridge) = daemon.bridge(&net)?;
     let station = Station { mac: mac(&e.mac)?, vlan: vlan(e.vlan)? };
     let port = find_port(&daemon, &e.port)?;
@@ -78,24 +86,15 @@ async fn fdb_add(State(daemon): App, Path(net): Path<String>, Body_(e): Body_<St
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-#[derive(Deserialize)]
-struct VlanParams {
-    vlan: Option<u16>,
-}
-
-async fn fdb_delete(
-    State(daemon): App,
-    Path((net, address)): Path<(String, String)>,
-    Params(p): Params<VlanParams>,
-) -> Answer {
-    let station = Station { mac: mac(&address)?, vlan: vlan(p.vlan.unwrap_or(0))? };
+async fn fdb_delete(State(daemon): App, Id((net, address)): Id<(String, String)>, p: Params) -> Answer {
+    let station = Station { mac: mac(&address)?, vlan: vlan(p.number("vlan")?.unwrap_or(0))? };
     if !daemon.bridge(&net)?.1.fdb().remove(station) {
         return Err(ControlError::NotFound(format!("{address} is not in the table of {net}")));
     }
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-async fn flush(State(daemon): App, Path(net): Path<String>) -> Answer {
+async fn flush(State(daemon): App, Id(net): Id<String>) -> Answer {
     let flushed = daemon.bridge(&net)?.1.fdb().flush();
     Ok(Json(json!({"Flushed": flushed})).into_response())
 }
@@ -106,7 +105,7 @@ struct Ageing {
     seconds: u32,
 }
 
-async fn ageing(State(daemon): App, Path(net): Path<String>, Body_(a): Body_<Ageing>) -> Answer {
+async fn ageing(State(daemon): App, Id(net): Id<String>, input::Json(a): input::Json<Ageing>) -> Answer {
     daemon.set_ageing(&net, a.seconds)?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -146,7 +145,7 @@ fn scope(daemon: &Daemon, text: &str) -> Result<Scope, ControlError> {
     }
 }
 
-async fn port(State(daemon): App, Path(name): Path<String>) -> Answer {
+async fn port(State(daemon): App, Id(name): Id<String>) -> Answer {
     Ok(Json(wire::port(&*find_port(&daemon, &name)?)).into_response())
 }
 
@@ -159,7 +158,11 @@ struct PortSettings {
     storm_unknown_unicast: Option<u32>,
 }
 
-async fn set_port(State(daemon): App, Path(name): Path<String>, Body_(s): Body_<PortSettings>) -> Answer {
+async fn set_port(
+    State(daemon): App,
+    Id(name): Id<String>,
+    input::Json(s): input::Json<PortSettings>,
+) -> Answer {
     let port = find_port(&daemon, &name)?;
     if let Some(on) = s.hairpin {
         port.set_hairpin(on);
@@ -176,27 +179,25 @@ async fn set_port(State(daemon): App, Path(name): Path<String>, Body_(s): Body_<
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-#[derive(Deserialize)]
-struct CaptureParams {
-    on: Option<String>,
-    filter: Option<String>,
-    snaplen: Option<u32>,
-    count: Option<u64>,
-}
-
-async fn capture(State(daemon): App, Params(p): Params<CaptureParams>) -> Answer {
-    let scope = scope(&daemon, p.on.as_deref().unwrap_or_default())?;
-    let text = p.filter.unwrap_or_default();
+async fn capture(State(daemon): App, p: Params) -> Answer {
+    let scope = scope(&daemon, p.text("on").unwrap_or_default())?;
+    let text = p.text("filter").unwrap_or_default().to_owned();
     let filter = if text.trim().is_empty() {
         None
     } else {
         Some(Filter::compile(&text).map_err(|e| ControlError::Invalid(e.to_string()))?)
     };
     // As in tcpdump, 0 is everything.
-    let snaplen = p.snaplen.filter(|n| *n > 0).unwrap_or(262_144);
+    let snaplen = p.number("snaplen")?.filter(|n| *n > 0).unwrap_or(262_144);
+    let count = p.number("count")?;
     let hub = daemon.switch().capture();
     let (session, records) = hub.start(scope, filter, snaplen as usize);
-    let body = watch::body(hub, session.clone(), records, p.count, text, snaplen);
+    let body = watch::body(hub, session.clone(), records, count, text, snaplen);
     let body = body.inspect_err(|_| hub.stop(&session))?;
     Ok(([("content-type", "application/x-pcapng")], body).into_response())
+}
+
+async fn flows(State(daemon): App, p: Params) -> Answer {
+    let of = p.text("container").map(|name| daemon.resolve(name)).transpose()?;
+    Ok(Json(wire::flows(&daemon, of.as_deref())).into_response())
 }

@@ -1,23 +1,17 @@
 //! `_ping`, `version`, `info`.
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
-use axum::routing::get;
 use serde_json::Value;
 
+use super::routes::Routes;
 use super::{API_VERSION, App};
-use crate::control::daemon::Daemon;
 use crate::control::wire;
 
-pub(super) fn routes() -> axum::Router<Arc<Daemon>> {
-    axum::Router::new()
-        .route("/_ping", get(ping))
-        .route("/version", get(async || Json(wire::version())))
-        .route("/info", get(info))
+pub(super) fn routes() -> Routes {
+    Routes::default().get("/_ping", ping).get("/version", async || Json(wire::version())).get("/info", info)
 }
 
 async fn ping() -> ([(header::HeaderName, &'static str); 2], &'static str) {
@@ -29,7 +23,7 @@ async fn info(State(daemon): App) -> Json<Value> {
 }
 
 /// What every answer says of the server: clients settle on an API version by it.
-pub(super) async fn headers(mut response: Response) -> Response {
+pub(super) fn headers(mut response: Response) -> Response {
     let all = response.headers_mut();
     all.insert("api-version", HeaderValue::from_static(API_VERSION));
     all.insert("docker-experimental", HeaderValue::from_static("false"));

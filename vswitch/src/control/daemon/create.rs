@@ -8,12 +8,14 @@ use std::time::Duration;
 use ipnet::IpNet;
 use packet::MacAddr;
 
+use super::etc::{is_field, is_link};
 use super::{Books, Daemon, Live, Phase, QUEUES, container_key, gateways, now};
 use crate::control::error::ControlError;
 use crate::control::expose;
 use crate::control::id;
-use crate::control::net::{NetError, PoolError};
-use crate::control::record::{Container, Dns, Endpoint, Mode, Origin, Status};
+use crate::control::net::{IpamConfig, NetError, PoolError};
+use crate::control::publish::{self, Wish};
+use crate::control::record::{Container, Dns, Endpoint, ExposedPort, Mode, Origin, Protocol, Status};
 use crate::control::request::{CreateReply, CreateRequest, EndpointRequest};
 use crate::sandbox::spec::{EtcFiles, InitSpec, NetworkNamespace, PortSpec, Sandbox, Target};
 
@@ -31,27 +33,24 @@ impl Daemon {
     /// With Docker's sentences; nothing is reserved then.
     pub fn create(
         self: &Arc<Self>,
-        request: CreateRequest,
+        mut request: CreateRequest,
         client: Option<i32>,
     ) -> Result<CreateReply, ControlError> {
         if request.command.is_empty() == request.attach.is_none() {
             return Err(ControlError::Invalid("give either a command or a namespace to attach".into()));
         }
-        if !request.publish.is_empty() || request.publish_all {
-            return Err(ControlError::Invalid(
-                "ports cannot be published yet: reach the container by its address".into(),
-            ));
-        }
         let id = id::new_id()?;
         let dir = self.dir(&id);
-        let mut record = draft(&id, &dir, request.clone())?;
+        let (name, hostname) = (request.name.take(), request.hostname.take());
+        let networks = std::mem::take(&mut request.networks);
+        let mut record = draft(&id, &dir, request)?;
         let (hosts, resolv) = {
             let mut books = self.books.lock();
-            record.name = books.choose_name(request.name.as_deref(), &id)?;
-            record.mode = books.mode(&request.networks)?;
-            books.settle_hostname(&mut record, request.hostname.as_deref())?;
-            record.env.extend(books.link_variables(&record, &request.networks)?);
-            match books.reserve_all(&mut record, &request.networks) {
+            record.name = books.choose_name(name.as_deref(), &id)?;
+            record.mode = books.mode(&networks)?;
+            books.settle_hostname(&mut record, hostname.as_deref())?;
+            record.env.extend(books.link_variables(&record, &networks)?);
+            match books.reserve_all(&mut record, &networks) {
                 Ok(()) => {}
                 Err(error) => {
                     books.give_back(&record);
@@ -62,7 +61,7 @@ impl Daemon {
             books.containers.insert(id.clone(), Live::new(record.clone(), Phase::Created, true));
             (books.hosts_file(&record), books.resolv_conf(&record))
         };
-        let written = super::etc::write_all(&dir, &record, &hosts, &resolv)
+        let written = super::etc::write_all(&dir, &record, hosts.as_deref(), resolv.as_deref())
             .map_err(|e| ControlError::Failed(e.to_string()))
             .and_then(|()| {
                 let _turn = self.writing.lock();
@@ -153,33 +152,55 @@ impl Daemon {
 /// A record of what was asked for, as far as that alone can be checked.
 fn draft(id: &str, dir: &std::path::Path, request: CreateRequest) -> Result<Container, ControlError> {
     let origin = match request.attach {
+        Some(Target::Pid(..=0)) => {
+            return Err(ControlError::Invalid("a process has a number above 0".into()));
+        }
+        Some(Target::Netns(path)) if !path.is_absolute() => {
+            return Err(ControlError::Invalid(format!(
+                "{} says nothing here: give the whole path of the namespace",
+                path.display()
+            )));
+        }
         Some(target) => Origin::Attach { netns: identity(&target), target },
-        None => Origin::Run {
-            command: request.command,
-            log: request.detached.then(|| dir.join("output.log")),
-        },
+        None => {
+            Origin::Run { command: request.command, log: request.detached.then(|| dir.join("output.log")) }
+        }
     };
     let mut exposed = BTreeSet::new();
     for word in &request.expose {
         exposed.extend(expose::parse(word)?);
     }
+    let mut published = Vec::new();
+    for word in &request.publish {
+        published.extend(publish::parse(word)?);
+    }
+    exposed.extend(published.iter().map(|wish| wish.port));
+    if request.publish_all {
+        let already: Vec<ExposedPort> = published.iter().map(|wish| wish.port).collect();
+        let rest = exposed.iter().filter(|port| !already.contains(port));
+        published.extend(rest.map(|port| Wish { port: *port, address: None, host: None }));
+    }
+    if published.iter().any(|wish| wish.port.protocol == Protocol::Udp) {
+        return Err(ControlError::Invalid("UDP ports cannot be published yet".into()));
+    }
     let hosts: Result<Vec<_>, ControlError> =
         request.extra_hosts.iter().map(|word| super::etc::extra_host(word)).collect();
     // Without a value: as the caller has it, which here is not at all.
-    let env = request.env.iter().filter_map(|word| Some((word, word.split_once('=')?))).map(|(word, pair)| {
-        let (name, value) = pair;
-        if name.is_empty() || word.contains('\0') {
-            return Err(ControlError::Invalid(format!("invalid environment variable: {word}")));
-        }
-        Ok((name.to_owned(), value.to_owned()))
-    });
+    let env =
+        request.env.iter().filter_map(|word| Some((word, word.split_once('=')?))).map(|(word, pair)| {
+            let (name, value) = pair;
+            if name.is_empty() || word.contains('\0') {
+                return Err(ControlError::Invalid(format!("invalid environment variable: {word}")));
+            }
+            Ok((name.to_owned(), value.to_owned()))
+        });
     if let Some(domain) = &request.domainname
-        && (domain.len() > 64 || domain.contains(['\0', '\n', ' ']))
+        && (domain.len() > 64 || !(domain.is_empty() || is_field(domain)))
     {
         return Err(ControlError::Invalid(format!("\"{domain}\" cannot be a domain name")));
     }
     for word in request.dns_search.iter().chain(&request.dns_options) {
-        if word.is_empty() || word.contains(['\0', '\n', ' ', '\t']) {
+        if !is_field(word) {
             return Err(ControlError::Invalid(format!("{word:?} is not a valid domain or resolver option")));
         }
     }
@@ -204,6 +225,8 @@ fn draft(id: &str, dir: &std::path::Path, request: CreateRequest) -> Result<Cont
             hosts: hosts?,
         },
         exposed,
+        published,
+        bindings: Vec::new(),
     })
 }
 
@@ -310,13 +333,15 @@ impl Books {
     fn settle_hostname(&self, record: &mut Container, wished: Option<&str>) -> Result<(), ControlError> {
         record.hostname = match (wished, &record.mode) {
             (Some(name), _) => name.to_owned(),
-            (None, Mode::Host) => nix::unistd::gethostname()
-                .map_or_else(|_| id::short(&record.id).to_owned(), |name| name.to_string_lossy().into_owned()),
+            (None, Mode::Host) => nix::unistd::gethostname().map_or_else(
+                |_| id::short(&record.id).to_owned(),
+                |name| name.to_string_lossy().into_owned(),
+            ),
             (None, Mode::Container(other)) => self.live(other)?.record.hostname.clone(),
             (None, _) => id::short(&record.id).to_owned(),
         };
         let name = &record.hostname;
-        if name.is_empty() || name.len() > 64 || name.contains(['\0', '\n', ' ', '\t', '/']) {
+        if name.len() > 64 || !is_field(name) || name.contains('/') {
             return Err(ControlError::Invalid(format!("\"{name}\" cannot be a host name")));
         }
         Ok(())
@@ -325,19 +350,27 @@ impl Books {
     /// The network namespace of a command.
     fn namespace(&self, record: &Container) -> Result<NetworkNamespace, ControlError> {
         let Mode::Container(other) = &record.mode else {
-            return Ok(if record.mode == Mode::Host { NetworkNamespace::Host } else { NetworkNamespace::Own });
+            return Ok(if record.mode == Mode::Host {
+                NetworkNamespace::Host
+            } else {
+                NetworkNamespace::Own
+            });
         };
         let live = self.live(other)?;
         match &live.record.origin {
             Origin::Attach { target, .. } => Ok(NetworkNamespace::Join(target.clone())),
             Origin::Run { .. } if live.pid > 0 => Ok(NetworkNamespace::Join(Target::Pid(live.pid))),
-            Origin::Run { .. } => {
-                Err(ControlError::Conflict(format!("cannot join network of a non running container: {other}")))
-            }
+            Origin::Run { .. } => Err(ControlError::Conflict(format!(
+                "cannot join network of a non running container: {other}"
+            ))),
         }
     }
 
-    fn reserve_all(&mut self, record: &mut Container, networks: &[EndpointRequest]) -> Result<(), ControlError> {
+    fn reserve_all(
+        &mut self,
+        record: &mut Container,
+        networks: &[EndpointRequest],
+    ) -> Result<(), ControlError> {
         match record.mode {
             Mode::Container(_) => return Ok(()),
             Mode::Host | Mode::None => {
@@ -421,9 +454,12 @@ impl Books {
             return Err(no_alias());
         }
         for alias in &request.aliases {
-            if alias.is_empty() || alias.len() > 253 || alias.contains(['\0', '\n', ' ', '\t', '/']) {
+            if alias.len() > 253 || !is_field(alias) || alias.contains('/') {
                 return Err(ControlError::Invalid(format!("\"{alias}\" cannot be an alias")));
             }
+        }
+        if let Some(word) = request.links.iter().find(|word| !is_link(word)) {
+            return Err(ControlError::Invalid(format!("invalid link format: {word}")));
         }
         let wished_mac = request.mac_address.as_deref().map(mac_of).transpose()?;
         let endpoint_id = id::new_id()?;
@@ -431,7 +467,7 @@ impl Books {
         let (gateway4, gateway6) = if network.record.internal {
             (None, None)
         } else {
-            gateways(network.record.ipam.config.iter().filter_map(|c| c.default_gateway()))
+            gateways(network.record.ipam.config.iter().filter_map(IpamConfig::default_gateway))
         };
         Ok(Endpoint {
             id: endpoint_id,
@@ -448,7 +484,11 @@ impl Books {
     }
 
     /// What a helper is told of an endpoint.
-    pub(super) fn port_spec(&self, record: &Container, endpoint: &Endpoint) -> Result<PortSpec, ControlError> {
+    pub(super) fn port_spec(
+        &self,
+        record: &Container,
+        endpoint: &Endpoint,
+    ) -> Result<PortSpec, ControlError> {
         let network = self.network(&endpoint.network_id)?;
         let mac = endpoint.mac.parse().map_err(|e| ControlError::Failed(format!("{e}")))?;
         let way_out = record.way_out().is_some_and(|first| first.id == endpoint.id);
@@ -527,5 +567,7 @@ fn rand_u32() -> u32 {
 }
 
 fn no_alias() -> ControlError {
-    ControlError::Invalid("network-scoped alias is supported only for containers in user defined networks".into())
+    ControlError::Invalid(
+        "network-scoped alias is supported only for containers in user defined networks".into(),
+    )
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
+use nat::config::InsideConfig;
 use packet::MacAddr;
 
 use super::{Books, Daemon};
@@ -14,8 +15,11 @@ use crate::control::net::NetworkRecord;
 use crate::control::record::{Container, Endpoint};
 use crate::dataplane::policy::{Opening, Policy};
 use crate::dataplane::{Bridge, Port, PortConfig, Switch};
-use crate::gateway::{self, DhcpConfig, Gateway, GatewayConfig};
-use crate::names::{Attached, NetworkNames, Resolver, Service, View};
+use crate::gateway::{self, Beyond, DhcpConfig, DnsConfig, DnsQuery, DnsReply, Gateway, GatewayConfig};
+use crate::names::{self, Attached, NetworkNames, Resolver, Service, View};
+
+/// Bytes of the headers of a UDP datagram over IPv6, and so more than over IPv4.
+const UDP_OVER_IPV6: u32 = 48;
 
 /// What switches a network, and what answers on it.
 pub(super) struct Fabric {
@@ -27,23 +31,36 @@ pub(super) struct Fabric {
 
 impl Fabric {
     /// Sets a network's switching up.
-    pub(super) fn new(switch: &Switch, record: &NetworkRecord) -> Result<Self, String> {
+    pub(super) fn new(
+        switch: &Switch,
+        resolver: &Arc<Resolver>,
+        beyond: Option<Arc<dyn Beyond>>,
+        record: &NetworkRecord,
+    ) -> Result<Self, String> {
+        let names = NetworkNames::new(&record.name);
         let bridge = switch.add_bridge(&crate::dataplane::BridgeConfig::default());
         bridge.fdb().set_ageing(record.ageing);
         if !record.icc() {
             bridge.set_policy(Some(Policy::default()));
         }
-        let config = configuration(record);
+        let dns = name_service(resolver, record, &names);
+        let beyond = beyond.filter(|_| !record.internal);
+        let config = GatewayConfig { dns, beyond, ..configuration(record) };
         let mac = config.mac;
         let (gateway, transmit, receive) = gateway::gateway_port(config).map_err(|e| e.to_string())?;
-        let port = PortConfig { owner: "gateway".into(), interface: record.bridge_name(), mtu: record.mtu(), trusted: true };
+        let port = PortConfig {
+            owner: "gateway".into(),
+            interface: record.bridge_name(),
+            mtu: record.mtu(),
+            trusted: true,
+        };
         let gateway_port = switch
             .add_port(&bridge, port, Box::new(transmit), vec![Box::new(receive)])
             .map_err(|e| e.to_string())?;
         // Nobody else is ever taken for the gateway.
         let station = crate::dataplane::fdb::Station { mac, vlan: 0 };
         bridge.fdb().set_static(station, gateway_port.no(), Switch::now());
-        Ok(Self { bridge, gateway, gateway_port, names: NetworkNames::new(&record.name) })
+        Ok(Self { bridge, gateway, gateway_port, names })
     }
 
     pub(super) fn tear_down(&self, switch: &Switch) {
@@ -56,13 +73,13 @@ impl Fabric {
         let Ok(mac) = endpoint.mac.parse::<MacAddr>() else { return };
         self.gateway.set_endpoint(
             mac,
-            gateway::Endpoint {
+            &gateway::Endpoint {
                 address: endpoint.v4.map(|net| net.addr()),
                 hostname: Some(record.hostname.clone()),
                 search: record.dns.search.clone(),
             },
         );
-        self.gateway.announce(mac, &endpoint.addresses());
+        self.gateway.announce(&endpoint.addresses(), mac);
     }
 
     /// Sets the names of an endpoint.
@@ -81,11 +98,56 @@ impl Fabric {
     }
 }
 
+/// Who answers DNS at a network's gateway: the network's own names, and what is known outside.
+fn name_service(
+    resolver: &Arc<Resolver>,
+    record: &NetworkRecord,
+    names: &Arc<NetworkNames>,
+) -> Option<DnsConfig> {
+    let runtime = tokio::runtime::Handle::try_current().ok()?;
+    let networks = if record.is_default_bridge() { Vec::new() } else { vec![Attached::from(names.clone())] };
+    let view = Arc::new(View { networks, forward: !record.internal, ..View::default() });
+    let (resolver, tasks) = (resolver.clone(), runtime.clone());
+    let largest = u16::try_from(record.mtu().saturating_sub(UDP_OVER_IPV6)).unwrap_or(u16::MAX);
+    let handler = move |query: DnsQuery, reply: DnsReply| {
+        let (resolver, view) = (resolver.clone(), view.clone());
+        tasks.spawn(async move {
+            let transport = match query.transport() {
+                gateway::Transport::Udp => names::Transport::Udp(largest),
+                gateway::Transport::Tcp => names::Transport::Tcp,
+            };
+            if let Some(answer) = resolver.answer(&view, query.message(), transport).await {
+                reply.send(&answer);
+            }
+        });
+    };
+    Some(DnsConfig { handler: Arc::new(handler), runtime })
+}
+
 /// The addresses of two endpoints that can talk to each other.
 fn pairs(a: &Endpoint, b: &Endpoint) -> Vec<(IpAddr, IpAddr)> {
     let of = |e: &Endpoint| e.addresses();
     let all = of(a).into_iter().flat_map(|a| of(b).into_iter().map(move |b| (a, b)));
     all.filter(|(a, b)| a.is_ipv4() == b.is_ipv4()).collect()
+}
+
+/// What an endpoint's address translation has to know of it.
+pub(super) fn translation(record: &NetworkRecord, endpoint: &Endpoint) -> InsideConfig {
+    let gateway = configuration(record);
+    let mut config = InsideConfig::new(gateway.mac);
+    config.addresses = endpoint.addresses();
+    config.mac = endpoint.mac.parse().ok();
+    config.gateway_v4 = gateway.v4.first().map(ipnet::Ipv4Net::addr);
+    config.gateway_v6 = gateway.v6.first().map(ipnet::Ipv6Net::addr);
+    config.subnets = record.active().map(|c| c.subnet).collect();
+    config.mtu = u16::try_from(record.mtu()).unwrap_or(u16::MAX);
+    config.outbound = record.masquerade();
+    match record.outbound_address() {
+        Some(IpAddr::V4(address)) => config.source_v4 = Some(address),
+        Some(IpAddr::V6(address)) => config.source_v6 = Some(address),
+        None => {}
+    }
+    config
 }
 
 fn configuration(record: &NetworkRecord) -> GatewayConfig {
@@ -207,5 +269,4 @@ impl Daemon {
             directory.view.store(Arc::new(books.name_view(&live.record)));
         }
     }
-
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 use super::{Books, Daemon};
 use crate::control::error::ControlError;
 use crate::control::id;
-use crate::control::record::{Container, Mode};
+use crate::control::record::{Container, Endpoint, Mode};
 use crate::control::request::EndpointRequest;
 use crate::sandbox::helper::NAME_SERVICE;
 
@@ -30,11 +30,22 @@ ff02::1\tip6-allnodes
 ff02::2\tip6-allrouters
 ";
 
+/// Whether a text can be one field of a file under /etc: white space ends one, `#` begins a comment.
+pub(super) fn is_field(text: &str) -> bool {
+    !text.is_empty() && !text.chars().any(|c| c.is_whitespace() || c.is_control() || c == '#')
+}
+
+/// Whether a link's two names can be fields of the hosts file, and parts of a variable's name.
+pub(super) fn is_link(word: &str) -> bool {
+    let (name, alias) = link(word);
+    is_field(name) && is_field(alias) && !alias.contains('=')
+}
+
 /// `NAME:ADDRESS` of `--add-host`.
 pub(super) fn extra_host(word: &str) -> Result<(String, IpAddr), ControlError> {
     let bad = || ControlError::Invalid(format!("bad format for add-host: \"{word}\""));
     let (name, address) = word.split_once(':').ok_or_else(bad)?;
-    if name.is_empty() || name.contains(['\0', '\n', ' ', '\t', '#']) {
+    if !is_field(name) {
         return Err(bad());
     }
     let bare = address.strip_prefix('[').and_then(|a| a.strip_suffix(']')).unwrap_or(address);
@@ -48,8 +59,8 @@ pub(super) fn extra_host(word: &str) -> Result<(String, IpAddr), ControlError> {
 pub(super) fn write_all(
     dir: &Path,
     record: &Container,
-    hosts: &Option<String>,
-    resolv: &Option<String>,
+    hosts: Option<&str>,
+    resolv: Option<&str>,
 ) -> std::io::Result<()> {
     crate::control::paths::make_private(dir).map_err(std::io::Error::other)?;
     if let Some(hosts) = hosts {
@@ -170,7 +181,7 @@ impl Books {
             Some(domain) => format!("{}.{domain} {}", record.hostname, record.hostname),
             None => record.hostname.clone(),
         };
-        for address in record.endpoints.iter().flat_map(|e| e.addresses()) {
+        for address in record.endpoints.iter().flat_map(Endpoint::addresses) {
             let _ = writeln!(text, "{address}\t{own}");
         }
         Some(text)
@@ -206,10 +217,10 @@ impl Books {
         for request in networks {
             let is_default = self.resolve_network(&request.network).ok() == Some(self.default_network_id());
             for word in &request.links {
-                let (name, alias) = link(word);
-                if name.is_empty() || alias.is_empty() || word.contains(['\0', '\n', ' ']) {
+                if !is_link(word) {
                     return Err(ControlError::Invalid(format!("invalid link format: {word}")));
                 }
+                let (name, alias) = link(word);
                 if !is_default {
                     // There a link is one more name, for whatever has the target's name by then.
                     continue;

@@ -33,7 +33,10 @@ impl Daemon {
             let mut books = self.books.lock();
             let live = books.live_mut(&id)?;
             if live.record.status != Status::Created || std::mem::replace(&mut live.starting, true) {
-                return Err(ControlError::Conflict(format!("container {} has been started before", short(&id))));
+                return Err(ControlError::Conflict(format!(
+                    "container {} has been started before",
+                    short(&id)
+                )));
             }
         }
         let result = self.start_reserved(&id).await;
@@ -44,9 +47,14 @@ impl Daemon {
     }
 
     async fn start_reserved(self: &Arc<Self>, id: &str) -> Result<(), ControlError> {
+        let listeners = self.take_ports(&self.view(id)?.record)?;
         let link = self.link_up(id).await?;
         // On disk before the command may do anything: a daemon that dies here finds it again.
-        let record = self.commit(id, |record| record.status = Status::Running { since: now() })?;
+        let record = self.commit(id, |record| {
+            record.status = Status::Running { since: now() };
+            record.bindings = listeners.iter().map(|(binding, _)| *binding).collect();
+        })?;
+        self.open_ports(id, listeners);
         // Neighbours and names before the command can ask for them.
         self.enter(&record);
         let gone = |_| ControlError::Failed("the container's shim died".into());
@@ -112,6 +120,7 @@ impl Daemon {
             }
             let since = if let Status::Running { since } = record.status { since } else { 0 };
             record.status = Status::Exited { code, since, at: now() };
+            record.bindings.clear();
             // On disk first: a daemon that dies here must not find an address with two. For others
             // to see last: what they are told has ended holds nothing any more.
             if let Err(error) = self.put(&container_key(id), &record) {
@@ -190,7 +199,8 @@ impl Daemon {
             let link = live.link.as_ref();
             let link =
                 link.ok_or_else(|| ControlError::Conflict(format!("Container {id} is not running")))?;
-            link.send(&ShimRequest::Signal(signal as i32)).map_err(|e| ControlError::Failed(e.to_string()))?;
+            link.send(&ShimRequest::Signal(signal as i32))
+                .map_err(|e| ControlError::Failed(e.to_string()))?;
             live.record.clone()
         };
         self.events.container_with("kill", &record, [("signal", (signal as i32).to_string())]);

@@ -6,6 +6,7 @@ mod etc;
 mod life;
 mod networks;
 mod plug;
+mod ports;
 mod recover;
 #[cfg(test)]
 mod tests;
@@ -23,11 +24,13 @@ use super::error::ControlError;
 use super::events::Events;
 use super::id;
 use super::net::{NetworkRecord, Pool};
+use super::publish::FreePorts;
 use super::record::{Container, Status};
 use super::shim_link::ShimLink;
 use super::store::Store;
 use crate::dataplane::{Bridge, Port, Switch};
 use crate::names::Resolver;
+use crate::outside::{Inside, Outside};
 use crate::sandbox::spec::ShimRequest;
 
 pub use directory::Directory;
@@ -61,6 +64,8 @@ pub struct Plugged {
     pub bridge: Arc<Bridge>,
     /// The port.
     pub port: Arc<Port>,
+    /// Its way out, if it has one.
+    pub inside: Option<Inside>,
 }
 
 struct Live {
@@ -113,10 +118,12 @@ impl Live {
         self.pid = 0;
         self.shim = 0;
         let held = std::mem::take(&mut self.holds_addresses);
-        let lent = self.record.endpoints.iter().filter(|_| held).map(|e| Lent {
-            network_id: e.network_id.clone(),
-            addresses: e.addresses(),
-        });
+        let lent = self
+            .record
+            .endpoints
+            .iter()
+            .filter(|_| held)
+            .map(|e| Lent { network_id: e.network_id.clone(), addresses: e.addresses() });
         Holdings {
             lent: lent.collect(),
             ports: std::mem::take(&mut self.ports),
@@ -166,6 +173,9 @@ pub struct Daemon {
     /// Taken before the books' lock.
     writing: Mutex<()>,
     resolver: Arc<Resolver>,
+    /// There is a way out of networks.
+    outside: Option<Outside>,
+    free_ports: Mutex<FreePorts>,
     events: Events,
     changed: Notify,
     started: SystemTime,
@@ -301,11 +311,7 @@ impl Books {
                     (_, Some(endpoint)) => endpoint.clone(),
                     _ => return None,
                 };
-                Some(Member {
-                    container: live.record.id.clone(),
-                    name: live.record.name.clone(),
-                    endpoint,
-                })
+                Some(Member { container: live.record.id.clone(), name: live.record.name.clone(), endpoint })
             })
             .collect();
         members.sort_by(|a, b| a.container.cmp(&b.container));
@@ -331,6 +337,7 @@ impl Daemon {
         store: Store,
         data_dir: PathBuf,
         resolver: Arc<Resolver>,
+        outside: Option<Outside>,
     ) -> Result<Arc<Self>, ControlError> {
         let daemon = Arc::new(Self {
             switch,
@@ -339,6 +346,8 @@ impl Daemon {
             books: Mutex::default(),
             writing: Mutex::default(),
             resolver,
+            outside,
+            free_ports: Mutex::default(),
             events: Events::default(),
             changed: Notify::new(),
             started: SystemTime::now(),
@@ -431,7 +440,8 @@ impl Daemon {
     /// All containers, the newest first.
     pub fn views(&self) -> Vec<ContainerView> {
         let books = self.books.lock();
-        let mut all: Vec<_> = books.containers.values().map(|live| self.container_view(&books, live)).collect();
+        let mut all: Vec<_> =
+            books.containers.values().map(|live| self.container_view(&books, live)).collect();
         all.sort_by(|a, b| (b.record.created, &b.record.id).cmp(&(a.record.created, &a.record.id)));
         all
     }
@@ -484,7 +494,9 @@ impl Daemon {
         let view = self.network(text)?;
         match view.bridge.clone() {
             Some(bridge) => Ok((view, bridge)),
-            None => Err(ControlError::Invalid(format!("network {text} has no forwarding table: it switches nothing"))),
+            None => Err(ControlError::Invalid(format!(
+                "network {text} has no forwarding table: it switches nothing"
+            ))),
         }
     }
 
@@ -528,10 +540,17 @@ impl Daemon {
         if let Some(link) = link {
             let _ = link.send(&ShimRequest::Quit);
         }
-        for plugged in ports {
-            self.switch.remove_port(&plugged.bridge, &plugged.port);
+        for plugged in &ports {
+            self.remove_port(plugged);
         }
         self.release(&lent);
+    }
+
+    fn remove_port(&self, plugged: &Plugged) {
+        if let Some(inside) = plugged.inside {
+            Outside::remove(&self.switch, inside);
+        }
+        self.switch.remove_port(&plugged.bridge, &plugged.port);
     }
 
     fn release(&self, lent: &[Lent]) {

@@ -9,13 +9,16 @@ use crate::control::id;
 use crate::control::net::create::{Surroundings, create};
 use crate::control::net::request::NetworkCreateRequest;
 use crate::control::net::selection::PruneFilter;
-use crate::control::net::{NetworkRecord, Pool, host_routes};
+use crate::control::net::{IpamConfig, NetworkRecord, Pool, host_routes};
+use crate::outside::Outside;
+
+type Make = fn(String, u64) -> NetworkRecord;
 
 impl Daemon {
     /// Reads the networks of an earlier daemon, and makes those that are always there.
     pub(super) fn open_networks(&self) -> Result<(), ControlError> {
         let mut records: Vec<NetworkRecord> = self.store.list("network/")?;
-        let predefined: [(&str, fn(String, u64) -> NetworkRecord); 3] = [
+        let predefined: [(&str, Make); 3] = [
             ("bridge", NetworkRecord::default_bridge),
             ("host", NetworkRecord::host),
             ("none", NetworkRecord::none),
@@ -36,10 +39,11 @@ impl Daemon {
 
     /// A network with its pools and its switching; nobody is on it yet.
     fn network_at_work(&self, record: NetworkRecord) -> Result<Network, ControlError> {
-        let pools: Result<Vec<Pool>, _> = record.active().map(|config| config.pool()).collect();
+        let pools: Result<Vec<Pool>, _> = record.active().map(IpamConfig::pool).collect();
         let pools = pools.map_err(|e| ControlError::Failed(format!("network {}: {e}", record.name)))?;
         let fabric = if record.has_addresses() {
-            let fabric = off_the_runtime(|| Fabric::new(&self.switch, &record));
+            let beyond = self.outside.as_ref().map(|_| Outside::beyond());
+            let fabric = off_the_runtime(|| Fabric::new(&self.switch, &self.resolver, beyond, &record));
             Some(fabric.map_err(|e| ControlError::Failed(format!("network {}: {e}", record.name)))?)
         } else {
             None
@@ -59,8 +63,7 @@ impl Daemon {
         let record = {
             let books = self.books.lock();
             let networks: Vec<&NetworkRecord> = books.networks.values().map(|n| &n.record).collect();
-            let around =
-                Surroundings { networks: &networks, host_routes: &routes, last_pool: None };
+            let around = Surroundings { networks: &networks, host_routes: &routes, last_pool: None };
             create(request, id.clone(), now(), &around)?
         };
         let network = self.network_at_work(record.clone())?;
@@ -90,7 +93,9 @@ impl Daemon {
             let network = books.network(id)?;
             let name = network.record.name.clone();
             if network.record.is_predefined() {
-                return Err(ControlError::Forbidden(format!("{name} is a pre-defined network and cannot be removed")));
+                return Err(ControlError::Forbidden(format!(
+                    "{name} is a pre-defined network and cannot be removed"
+                )));
             }
             if books.in_use(id) {
                 return Err(ControlError::Forbidden(format!(
@@ -184,9 +189,6 @@ impl Books {
 
     /// Some container holds an address of the network.
     pub(super) fn in_use(&self, id: &str) -> bool {
-        self.containers
-            .values()
-            .any(|live| !live.record.has_ended() && live.record.endpoint_on(id).is_some())
+        self.containers.values().any(|live| !live.record.has_ended() && live.record.endpoint_on(id).is_some())
     }
 }
-

@@ -9,7 +9,8 @@ use crate::control::record::{Container, Endpoint, Mode};
 use crate::control::request::EndpointRequest;
 use crate::control::shim_link::ShimLink;
 use crate::dataplane::tap::tap_port;
-use crate::dataplane::{PortConfig, Receive};
+use crate::dataplane::{Bridge, Port, PortConfig, Receive};
+use crate::outside::{Inside, Outside};
 use crate::sandbox::spec::{DefaultRoute, HeldPort, ShimEvent, ShimRequest};
 
 impl Daemon {
@@ -28,7 +29,8 @@ impl Daemon {
             return Err(lost(&"it is another's, or its command has ended"));
         }
         let sockets = if name_service {
-            let at = fds.len().checked_sub(2).ok_or_else(|| lost(&"its descriptors are not those it names"))?;
+            let at =
+                fds.len().checked_sub(2).ok_or_else(|| lost(&"its descriptors are not those it names"))?;
             fds.split_off(at)
         } else {
             Vec::new()
@@ -56,8 +58,8 @@ impl Daemon {
                 (Err(error), _) => Err(error),
             }
         };
-        for Plugged { bridge, port, .. } in plugged {
-            self.switch.remove_port(&bridge, &port);
+        for plugged in &plugged {
+            self.remove_port(plugged);
         }
         entered?;
         // Its event may have come before the books knew the port.
@@ -83,14 +85,13 @@ impl Daemon {
         });
         for held in ports {
             let queues: Vec<OwnedFd> = fds.by_ref().take(held.queues).collect();
-            match record.endpoints.iter().find(|e| e.id == held.spec.endpoint) {
-                Some(endpoint) => plugged.push(self.plug(record, endpoint, &held, queues)?),
+            let Some(endpoint) = record.endpoints.iter().find(|e| e.id == held.spec.endpoint) else {
                 // A daemon died between the two halves of a disconnect.
-                None => {
-                    drop(queues);
-                    let _ = link.tell(&ShimRequest::DropPort(held.spec.endpoint));
-                }
-            }
+                drop(queues);
+                let _ = link.tell(&ShimRequest::DropPort(held.spec.endpoint));
+                continue;
+            };
+            plugged.push(self.plug(record, endpoint, &held, queues)?);
         }
         if let Some(route) = way_out {
             let _ = link.tell(&ShimRequest::DefaultRoute(route));
@@ -121,9 +122,25 @@ impl Daemon {
             mtu: held.spec.mtu,
             trusted: false,
         };
-        let port = super::off_the_runtime(|| self.switch.add_port(&bridge, config, Box::new(transmit), queues))
-            .map_err(|e| ControlError::Conflict(e.to_string()))?;
-        Ok(Plugged { endpoint: endpoint.id.clone(), bridge, port })
+        let port =
+            super::off_the_runtime(|| self.switch.add_port(&bridge, config, Box::new(transmit), queues))
+                .map_err(|e| ControlError::Conflict(e.to_string()))?;
+        let inside = self.let_out(endpoint, &bridge, &port);
+        Ok(Plugged { endpoint: endpoint.id.clone(), bridge, port, inside })
+    }
+
+    /// Gives an endpoint its way out, where its network has one.
+    fn let_out(&self, endpoint: &Endpoint, bridge: &Arc<Bridge>, port: &Arc<Port>) -> Option<Inside> {
+        self.outside.as_ref()?;
+        let config = {
+            let books = self.books.lock();
+            let network = &books.network(&endpoint.network_id).ok()?.record;
+            if network.internal {
+                return None;
+            }
+            super::directory::translation(network, endpoint)
+        };
+        super::off_the_runtime(|| Outside::add(&self.switch, bridge, port, config))
     }
 
     fn serve_names(
@@ -222,7 +239,7 @@ impl Daemon {
                     // It ended meanwhile; whoever ended it gave the addresses back.
                     _ => {
                         drop(books);
-                        self.switch.remove_port(&plugged.bridge, &plugged.port);
+                        self.remove_port(&plugged);
                         return Err(not_running(&id));
                     }
                 }
@@ -243,6 +260,9 @@ impl Daemon {
                 books.refresh_policy(&endpoint.network_id, None);
             }
             self.events.network("connect", &network.record, Some(&id));
+        }
+        if !had_way_out {
+            self.republish(&id);
         }
         self.refresh_names(&id);
         self.rewrite_files(&id);
@@ -274,7 +294,10 @@ impl Daemon {
         let removed = self.commit(id, |record| record.endpoints.retain(|e| e.id != endpoint.id));
         // A container that has ended meanwhile gave all its addresses back.
         if removed.is_ok_and(|record| !record.has_ended()) {
-            self.release(&[Lent { network_id: endpoint.network_id.clone(), addresses: endpoint.addresses() }]);
+            self.release(&[Lent {
+                network_id: endpoint.network_id.clone(),
+                addresses: endpoint.addresses(),
+            }]);
         }
     }
 
@@ -341,19 +364,23 @@ impl Daemon {
                 Some(live.ports.remove(at))
             })
         };
-        if let Some(Plugged { bridge, port, .. }) = plugged {
-            super::off_the_runtime(|| self.switch.remove_port(&bridge, &port));
+        if let Some(plugged) = plugged {
+            super::off_the_runtime(|| self.remove_port(&plugged));
         }
         // The interface goes with the last descriptor, which is the shim's.
         let dropped = link.ask(&ShimRequest::DropPort(endpoint.id.clone()), SHIM_ANSWER).await;
         if ours {
-            self.release(&[Lent { network_id: endpoint.network_id.clone(), addresses: endpoint.addresses() }]);
+            self.release(&[Lent {
+                network_id: endpoint.network_id.clone(),
+                addresses: endpoint.addresses(),
+            }]);
         }
         if way_out && let Some(next) = record.way_out() {
             let route = DefaultRoute { interface: next.interface.clone(), gateways: next.gateways() };
             if let Err(error) = link.ask(&ShimRequest::DefaultRoute(route), SHIM_ANSWER).await {
                 tracing::warn!("container {} has no default route: {error}", super::short(&id));
             }
+            self.republish(&id);
         }
         self.events.network("disconnect", &left, Some(&id));
         self.refresh_names(&id);

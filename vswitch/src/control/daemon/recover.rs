@@ -73,6 +73,7 @@ impl Daemon {
                 if let Ok(view) = self.view(id) {
                     self.enter(&view.record);
                 }
+                self.republish(id);
                 tokio::spawn(self.clone().follow(id.to_owned(), link));
             }
             Err(error) => {

@@ -11,7 +11,7 @@ fn daemon(dir: &Path) -> Arc<Daemon> {
     let switch = Switch::new(&SwitchConfig { workers: 1, busy_poll: Duration::ZERO }, &events).unwrap();
     let store = Store::open(&dir.join("db")).unwrap();
     let resolver = Resolver::new(crate::names::Config::default());
-    Daemon::new(switch, store, dir.to_owned(), resolver).unwrap()
+    Daemon::new(switch, store, dir.to_owned(), resolver, None).unwrap()
 }
 
 fn on(networks: &[&str]) -> Vec<EndpointRequest> {
@@ -34,7 +34,14 @@ fn create(daemon: &Arc<Daemon>, name: &str) -> (String, IpAddr) {
 }
 
 fn addresses(daemon: &Daemon, id: &str) -> Vec<IpAddr> {
-    daemon.view(id).unwrap().record.endpoints.iter().flat_map(|e| e.addresses()).collect()
+    daemon
+        .view(id)
+        .unwrap()
+        .record
+        .endpoints
+        .iter()
+        .flat_map(super::super::record::Endpoint::addresses)
+        .collect()
 }
 
 fn network(daemon: &Daemon, body: &serde_json::Value) -> Result<String, ControlError> {
@@ -86,8 +93,11 @@ async fn the_three_networks_are_there_from_the_start_and_stay_the_same() {
 async fn networks_are_made_found_and_removed() {
     let dir = tempfile::tempdir().unwrap();
     let daemon = daemon(dir.path());
-    let id = network(&daemon, &serde_json::json!({"Name": "web", "IPAM": {"Config": [{"Subnet": "10.9.0.0/24"}]}}))
-        .unwrap();
+    let id = network(
+        &daemon,
+        &serde_json::json!({"Name": "web", "IPAM": {"Config": [{"Subnet": "10.9.0.0/24"}]}}),
+    )
+    .unwrap();
     assert_eq!(daemon.network(&id[..8]).unwrap().record.name, "web");
     let again = network(&daemon, &serde_json::json!({"Name": "web"}));
     assert_eq!(refusal(again), "network with name web already exists");
@@ -114,7 +124,8 @@ async fn networks_are_made_found_and_removed() {
 async fn a_refused_container_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let daemon = daemon(dir.path());
-    network(&daemon, &serde_json::json!({"Name": "web", "IPAM": {"Config": [{"Subnet": "10.9.0.0/24"}]}})).unwrap();
+    network(&daemon, &serde_json::json!({"Name": "web", "IPAM": {"Config": [{"Subnet": "10.9.0.0/24"}]}}))
+        .unwrap();
     let free = || {
         let books = daemon.books.lock();
         books.networks.values().flat_map(|n| &n.pools).map(Pool::len).sum::<u128>()
@@ -169,7 +180,9 @@ async fn a_renamed_container_has_one_name() {
     let daemon = daemon(dir.path());
     let (first, _) = create(&daemon, "first");
     create(&daemon, "second");
-    assert!(refusal(daemon.rename("first", "second")).starts_with("Conflict. The container name \"/second\""));
+    assert!(
+        refusal(daemon.rename("first", "second")).starts_with("Conflict. The container name \"/second\"")
+    );
     assert!(refusal(daemon.rename("first", "no/slash")).starts_with("Invalid container name"));
     daemon.rename("first", "third").unwrap();
     assert_eq!(daemon.resolve("third").unwrap(), first);
@@ -210,7 +223,10 @@ async fn links_name_what_runs() {
         wants.networks[0].links = vec![link.into()];
         daemon.create(wants, None)
     };
-    assert!(refusal(linked("web", "db:sql")).starts_with("Cannot link to a non running container: /db AS /web/sql"));
+    assert!(
+        refusal(linked("web", "db:sql"))
+            .starts_with("Cannot link to a non running container: /db AS /web/sql")
+    );
     assert!(refusal(linked("web", "nobody")).starts_with("could not get container for nobody"));
     daemon.commit(&db.id, |record| record.status = Status::Running { since: 1 }).unwrap();
     let web = linked("web", "db:sql").unwrap();

@@ -8,7 +8,8 @@ use serde::Deserialize;
 
 use super::error::NetError;
 
-/// Largest compiled pattern in bytes. A larger one matches nothing, as one that is no pattern.
+/// Largest compiled pattern in bytes, and four times that for all patterns of a request. A larger one
+/// matches nothing, as one that is no pattern.
 const PATTERN_SIZE: usize = 256 * 1024;
 
 /// A set of values; one that is `false` is asked for by nobody, yet there.
@@ -103,7 +104,9 @@ impl Filters {
 
     /// The key's values as patterns.
     pub fn matcher(&self, key: &str) -> Matcher {
-        let pattern = |value| RegexBuilder::new(value).size_limit(PATTERN_SIZE).build().ok();
+        // A request has room for thousands of patterns, each of which says a{9999}.
+        let limit = PATTERN_SIZE.min(4 * PATTERN_SIZE / self.values(key).count().max(1));
+        let pattern = |value| RegexBuilder::new(value).size_limit(limit).build().ok();
         Matcher {
             exact: self.fields.get(key).cloned().unwrap_or_default(),
             patterns: self.values(key).filter_map(pattern).collect(),
@@ -186,6 +189,13 @@ mod tests {
         assert!(m.matches("wxb") && !m.matches("wxbx"));
         assert!(m.matches("("), "no pattern, yet the very text");
         assert!(m.matches("a+b") && m.matches("xaab"));
+    }
+
+    #[test]
+    fn a_hundred_names_are_still_patterns() {
+        let names: Vec<String> = (0..100).map(|n| format!("^w.b-{n}$")).collect();
+        let m = filters(&serde_json::json!({"name": names}).to_string()).matcher("name");
+        assert!(m.matches("wxb-99") && !m.matches("wxb-100"));
     }
 
     #[test]

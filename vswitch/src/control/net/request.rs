@@ -2,33 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use serde::de::{DeserializeOwned, Error};
-use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::{Map, Value};
+use serde::{Deserialize, Serialize};
 
 use super::error::NetError;
 use super::wire::ConfigReference;
-
-/// Go takes `null` for the value a field has without it.
-fn null_is_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(d: D) -> Result<T, D::Error> {
-    Option::<T>::deserialize(d).map(Option::unwrap_or_default)
-}
-
-type Object = Map<String, Value>;
-
-/// Serde would take an array for a structure too.
-fn from_object<T: DeserializeOwned, E: Error>(object: Object) -> Result<T, E> {
-    T::deserialize(Value::Object(object)).map_err(E::custom)
-}
-
-fn object<'de, D: Deserializer<'de>, T: DeserializeOwned>(d: D) -> Result<Option<T>, D::Error> {
-    Option::<Object>::deserialize(d)?.map(from_object).transpose()
-}
-
-fn objects<'de, D: Deserializer<'de>, T: DeserializeOwned>(d: D) -> Result<Vec<T>, D::Error> {
-    let objects = Option::<Vec<Object>>::deserialize(d)?;
-    objects.unwrap_or_default().into_iter().map(from_object).collect()
-}
+use crate::control::json::{from_object, nullable, object, objects};
 
 /// A network to be. What is left out or `null` has Docker's default; what Docker does not know is
 /// passed over.
@@ -38,43 +16,43 @@ fn objects<'de, D: Deserializer<'de>, T: DeserializeOwned>(d: D) -> Result<Vec<T
 #[serde(rename_all = "PascalCase", default)]
 pub struct NetworkCreateRequest {
     /// Its name.
-    #[serde(deserialize_with = "null_is_default")]
+    #[serde(deserialize_with = "nullable")]
     pub name: String,
     /// Without effect: a name that exists is always refused, as later versions of Docker do.
-    #[serde(deserialize_with = "null_is_default")]
+    #[serde(deserialize_with = "nullable")]
     pub check_duplicate: bool,
     /// `bridge` if empty.
-    #[serde(deserialize_with = "null_is_default")]
+    #[serde(deserialize_with = "nullable")]
     pub driver: String,
     /// The driver's if empty.
-    #[serde(deserialize_with = "null_is_default")]
+    #[serde(deserialize_with = "nullable")]
     pub scope: String,
     /// Endpoints have IPv6 addresses too.
-    #[serde(rename = "EnableIPv6", deserialize_with = "null_is_default")]
+    #[serde(rename = "EnableIPv6", deserialize_with = "nullable")]
     pub enable_ipv6: bool,
     /// Its addresses.
     #[serde(rename = "IPAM", deserialize_with = "object")]
     pub ipam: Option<IpamRequest>,
     /// Nothing outside its subnets is reached.
-    #[serde(deserialize_with = "null_is_default")]
+    #[serde(deserialize_with = "nullable")]
     pub internal: bool,
     /// For a swarm.
-    #[serde(deserialize_with = "null_is_default")]
+    #[serde(deserialize_with = "nullable")]
     pub attachable: bool,
     /// For a swarm.
-    #[serde(deserialize_with = "null_is_default")]
+    #[serde(deserialize_with = "nullable")]
     pub ingress: bool,
     /// Not a network but the configuration of others.
-    #[serde(deserialize_with = "null_is_default")]
+    #[serde(deserialize_with = "nullable")]
     pub config_only: bool,
     /// The configuration-only network that says how it is.
     #[serde(deserialize_with = "object")]
     pub config_from: Option<ConfigReference>,
     /// The driver's options.
-    #[serde(deserialize_with = "null_is_default")]
+    #[serde(deserialize_with = "nullable")]
     pub options: BTreeMap<String, String>,
     /// Labels.
-    #[serde(deserialize_with = "null_is_default")]
+    #[serde(deserialize_with = "nullable")]
     pub labels: BTreeMap<String, String>,
 }
 
@@ -83,7 +61,7 @@ pub struct NetworkCreateRequest {
 #[serde(rename_all = "PascalCase", default)]
 pub struct IpamRequest {
     /// `default` if empty.
-    #[serde(deserialize_with = "null_is_default")]
+    #[serde(deserialize_with = "nullable")]
     pub driver: String,
     /// Kept and shown only.
     pub options: Option<BTreeMap<String, String>>,
@@ -97,23 +75,19 @@ pub struct IpamRequest {
 #[serde(rename_all = "PascalCase", default)]
 pub struct IpamConfigRequest {
     /// CIDR.
-    #[serde(deserialize_with = "null_is_default")]
+    #[serde(deserialize_with = "nullable")]
     pub subnet: String,
     /// CIDR; the whole subnet if empty.
-    #[serde(
-        rename = "IPRange",
-        deserialize_with = "null_is_default",
-        skip_serializing_if = "String::is_empty"
-    )]
+    #[serde(rename = "IPRange", deserialize_with = "nullable", skip_serializing_if = "String::is_empty")]
     pub ip_range: String,
     /// The first free address if empty.
-    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
+    #[serde(deserialize_with = "nullable", skip_serializing_if = "String::is_empty")]
     pub gateway: String,
     /// Reserved addresses by name.
-    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(deserialize_with = "nullable", skip_serializing_if = "BTreeMap::is_empty")]
     pub auxiliary_addresses: BTreeMap<String, String>,
     /// An older word for the same.
-    #[serde(deserialize_with = "null_is_default", skip_serializing)]
+    #[serde(deserialize_with = "nullable", skip_serializing)]
     pub aux_address: BTreeMap<String, String>,
 }
 

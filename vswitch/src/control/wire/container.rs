@@ -10,7 +10,7 @@ use crate::control::daemon::{ContainerView, Member, now};
 use crate::control::id;
 use crate::control::net::timestamp::rfc3339;
 use crate::control::net::wire::EndpointResource;
-use crate::control::record::{Container, Endpoint, Mode, Origin, Status};
+use crate::control::record::{Container, Endpoint, ExposedPort, Mode, Origin, Status};
 use crate::control::units;
 
 fn since(nanoseconds: u64) -> Duration {
@@ -62,10 +62,7 @@ pub fn summary(view: &ContainerView) -> Value {
         Status::Running { since: at } => units::up(since(at)),
         Status::Exited { code, at, .. } => units::exited(code, since(at)),
     };
-    let ports = c.exposed.iter().filter(|_| c.is_running());
-    let ports: Vec<Value> = ports
-        .map(|exposed| json!({"PrivatePort": exposed.port, "Type": exposed.protocol.as_str()}))
-        .collect();
+    let ports = if c.is_running() { port_list(c) } else { Vec::new() };
     json!({
         "Id": c.id,
         "Names": [format!("/{}", c.name)],
@@ -81,6 +78,51 @@ pub fn summary(view: &ContainerView) -> Value {
         "NetworkSettings": {"Networks": networks(c)},
         "Mounts": [],
     })
+}
+
+/// Ports of the host first, then those that only other containers reach.
+fn port_list(c: &Container) -> Vec<Value> {
+    let open = c.bindings.iter().map(|b| {
+        json!({
+            "IP": b.address,
+            "PrivatePort": b.port.port,
+            "PublicPort": b.host,
+            "Type": b.port.protocol.as_str(),
+        })
+    });
+    let bound = |port: &&ExposedPort| c.bindings.iter().any(|b| b.port == **port);
+    let closed = c.exposed.iter().filter(|port| !bound(port));
+    let closed = closed.map(|port| json!({"PrivatePort": port.port, "Type": port.protocol.as_str()}));
+    open.chain(closed).collect()
+}
+
+/// Docker's `PortMap`: the host's ports by the container's.
+fn port_map(c: &Container) -> Map<String, Value> {
+    let of = |port: &ExposedPort| {
+        let bound = c.bindings.iter().filter(|b| b.port == *port);
+        let bound: Vec<Value> =
+            bound.map(|b| json!({"HostIp": b.address, "HostPort": b.host.to_string()})).collect();
+        if bound.is_empty() { Value::Null } else { json!(bound) }
+    };
+    c.exposed.iter().map(|port| (port.to_string(), of(port))).collect()
+}
+
+/// What was asked for, in the same form.
+fn port_wishes(c: &Container) -> Map<String, Value> {
+    let mut all = Map::new();
+    for wish in &c.published {
+        let host = match wish.host {
+            None => String::new(),
+            Some((first, last)) if first == last => first.to_string(),
+            Some((first, last)) => format!("{first}-{last}"),
+        };
+        let address = wish.address.map(|a| a.to_string()).unwrap_or_default();
+        let list = all.entry(wish.port.to_string()).or_insert_with(|| json!([]));
+        if let Some(list) = list.as_array_mut() {
+            list.push(json!({"HostIp": address, "HostPort": host}));
+        }
+    }
+    all
 }
 
 fn networks(c: &Container) -> Map<String, Value> {
@@ -184,7 +226,7 @@ pub fn inspect(view: &ContainerView) -> Value {
         "ExecIDs": null,
         "HostConfig": {
             "NetworkMode": network_mode(c),
-            "PortBindings": {},
+            "PortBindings": port_wishes(c),
             "AutoRemove": c.auto_remove,
             "Dns": c.dns.servers,
             "DnsOptions": c.dns.options,
@@ -221,9 +263,9 @@ fn settings(view: &ContainerView) -> Value {
     let top = c.endpoints.iter().find(|e| e.network == "bridge").map(|e| endpoint(c, e));
     let top = |key: &str, none: Value| top.as_ref().map_or(none, |e| e[key].clone());
     let shares = matches!(c.mode, Mode::Container(_));
-    let ports: Map<String, Value> =
-        c.exposed.iter().filter(|_| c.is_running()).map(|p| (p.to_string(), Value::Null)).collect();
-    let key = if view.netns == Path::new("") || shares { String::new() } else { view.netns.display().to_string() };
+    let ports = if c.is_running() { port_map(c) } else { Map::new() };
+    let key =
+        if view.netns == Path::new("") || shares { String::new() } else { view.netns.display().to_string() };
     json!({
         "Bridge": "",
         "SandboxID": if shares { "" } else { c.id.as_str() },

@@ -2,6 +2,7 @@
 //! [`super::net::wire`].
 
 mod container;
+mod flow;
 
 use serde_json::{Value, json};
 
@@ -10,6 +11,7 @@ use super::net::driver;
 use crate::dataplane::{Bridge, Port, Switch};
 
 pub use container::{inspect, member, state, summary};
+pub use flow::flows;
 
 /// A port with its counters.
 pub fn port(port: &Port) -> Value {
@@ -154,13 +156,13 @@ pub fn version() -> Value {
                 "ApiVersion": api,
                 "Arch": architecture(),
                 "KernelVersion": kernel(),
-                "MinAPIVersion": "1.12",
+                "MinAPIVersion": super::api::MIN_API_VERSION,
                 "Os": "linux",
             },
         }],
         "Version": version,
         "ApiVersion": api,
-        "MinAPIVersion": "1.12",
+        "MinAPIVersion": super::api::MIN_API_VERSION,
         "GitCommit": "",
         "GoVersion": "",
         "Os": "linux",

@@ -4,15 +4,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::names::resolver::{Resolver, Step, Transport};
+use super::{Done, Server};
+use crate::names::resolver::Transport;
 use crate::names::stats::Counter;
-use crate::names::view::View;
 use crate::names::wire::MAX_QUERY;
 
 /// Queries of one connection that wait for servers at once; the next are read when one is done.
@@ -21,7 +20,8 @@ const WAITING: usize = 16;
 const REST: Duration = Duration::from_millis(100);
 
 /// Takes connections until it is aborted.
-pub async fn run(resolver: Arc<Resolver>, view: Arc<ArcSwap<View>>, listener: TcpListener) {
+pub async fn run(server: Arc<Server>, listener: TcpListener) {
+    let resolver = &server.resolver;
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -47,9 +47,8 @@ pub async fn run(resolver: Arc<Resolver>, view: Arc<ArcSwap<View>>, listener: Tc
             continue;
         }
         resolver.counters.count(Counter::TcpConnections);
-        let (resolver, view) = (resolver.clone(), view.clone());
+        let connection = Connection { server: server.clone(), stream, input: Vec::new() };
         connections.spawn(async move {
-            let connection = Connection { resolver, view, stream, input: Vec::new() };
             // How it ended is nobody's concern: the client asks again.
             let _ended = connection.run().await;
             drop(permit);
@@ -58,8 +57,7 @@ pub async fn run(resolver: Arc<Resolver>, view: Arc<ArcSwap<View>>, listener: Tc
 }
 
 struct Connection {
-    resolver: Arc<Resolver>,
-    view: Arc<ArcSwap<View>>,
+    server: Arc<Server>,
     stream: TcpStream,
     /// What has come and is not yet a whole query.
     input: Vec<u8>,
@@ -68,7 +66,7 @@ struct Connection {
 impl Connection {
     /// Answers in the order in which answers are there, which RFC 7766, 6.2.1.1, asks for.
     async fn run(mut self) -> io::Result<()> {
-        let idle = self.resolver.config.tcp_idle;
+        let idle = self.server.resolver.config.tcp_idle;
         let mut waiting = JoinSet::new();
         let mut ended = false;
         // Not put off by parts of a query, or a client could hold a connection with one byte
@@ -82,13 +80,18 @@ impl Connection {
             {
                 deadline = Instant::now() + idle;
                 let mut answer = Vec::new();
-                match self.resolver.answer_local(&self.view.load(), &query, Transport::Tcp, &mut answer) {
-                    Step::Answered => frame(&mut output, &answer),
+                let view = self.server.view.load();
+                match self.server.answer(&view, &query, Transport::Tcp, &mut answer) {
+                    Done::Answered => frame(&mut output, &answer),
                     // Whoever sends this speaks no DNS.
-                    Step::Dropped => return Ok(()),
-                    Step::Forward(pending) => {
-                        let resolver = self.resolver.clone();
-                        waiting.spawn(async move { resolver.forward(pending).await });
+                    Done::Dropped => return Ok(()),
+                    Done::Waits(pending, permit) => {
+                        let server = self.server.clone();
+                        waiting.spawn(async move {
+                            let answer = server.resolver.forward(pending).await;
+                            drop(permit);
+                            answer
+                        });
                     }
                 }
             }
@@ -103,7 +106,7 @@ impl Connection {
                     // While servers are asked, it is not the client that is idle.
                     Err(_) if !waiting.is_empty() => deadline += idle,
                     Err(_) => {
-                        self.resolver.counters.count(Counter::TcpIdle);
+                        self.server.resolver.counters.count(Counter::TcpIdle);
                         return Ok(());
                     }
                 },
@@ -122,8 +125,8 @@ impl Connection {
         let Some(&len) = self.input.first_chunk::<2>() else { return Ok(None) };
         let len = usize::from(u16::from_be_bytes(len));
         if len > MAX_QUERY {
-            self.resolver.counters.count(Counter::Queries);
-            self.resolver.counters.count(Counter::Oversized);
+            self.server.resolver.counters.count(Counter::Queries);
+            self.server.resolver.counters.count(Counter::Oversized);
             return Err(io::ErrorKind::InvalidData.into());
         }
         let Some(query) = self.input.get(2..2 + len) else { return Ok(None) };
@@ -136,13 +139,11 @@ impl Connection {
         if bytes.is_empty() {
             return Ok(());
         }
-        match timeout(self.resolver.config.tcp_idle, self.stream.write_all(bytes)).await {
-            Ok(written) => written,
-            Err(_) => {
-                self.resolver.counters.count(Counter::TcpIdle);
-                Err(io::ErrorKind::TimedOut.into())
-            }
-        }
+        let writing = self.stream.write_all(bytes);
+        timeout(self.server.resolver.config.tcp_idle, writing).await.unwrap_or_else(|_| {
+            self.server.resolver.counters.count(Counter::TcpIdle);
+            Err(io::ErrorKind::TimedOut.into())
+        })
     }
 }
 

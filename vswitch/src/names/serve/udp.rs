@@ -5,15 +5,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use nix::sys::socket::SockaddrStorage;
 use tokio::net::UdpSocket;
 use tokio::task::JoinSet;
 
 use super::batch::{self, BATCH, Round};
-use crate::names::resolver::{Pending, Resolver, Step, Transport};
+use super::{Done, Server};
+use crate::names::resolver::{Resolver, Transport};
 use crate::names::stats::Counter;
-use crate::names::view::View;
 
 /// Batches after which other tasks of the thread have their turn.
 const TURN: usize = 8;
@@ -22,28 +21,29 @@ const REST: Duration = Duration::from_millis(100);
 
 /// Answers queries until it is aborted. What must be forwarded waits in tasks of its own, so
 /// that names which are known never wait for a server.
-pub async fn run(resolver: Arc<Resolver>, view: Arc<ArcSwap<View>>, socket: Arc<UdpSocket>) {
+pub async fn run(server: Arc<Server>, socket: Arc<UdpSocket>) {
+    let resolver = &server.resolver;
     let mut waiting = JoinSet::new();
     loop {
         tokio::select! {
             ready = socket.readable() => match ready {
                 Ok(()) => {}
-                Err(error) => failed(&resolver, &error).await,
+                Err(error) => failed(resolver, &error).await,
             },
             Some(_) = waiting.join_next() => continue,
         }
         for _ in 0..TURN {
-            match turn(&resolver, &view, &socket, &mut waiting) {
+            match turn(&server, &socket, &mut waiting) {
                 Ok(round) => {
                     let last = round.received < BATCH;
-                    send_later(&resolver, &socket, round).await;
+                    send_later(resolver, &socket, round).await;
                     if last {
                         break;
                     }
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => {
-                    failed(&resolver, &error).await;
+                    failed(resolver, &error).await;
                     break;
                 }
             }
@@ -54,32 +54,23 @@ pub async fn run(resolver: Arc<Resolver>, view: Arc<ArcSwap<View>>, socket: Arc<
 }
 
 /// Answers one batch.
-fn turn(
-    resolver: &Arc<Resolver>,
-    view: &ArcSwap<View>,
-    socket: &Arc<UdpSocket>,
-    waiting: &mut JoinSet<()>,
-) -> io::Result<Round> {
-    let view = view.load();
+fn turn(server: &Arc<Server>, socket: &Arc<UdpSocket>, waiting: &mut JoinSet<()>) -> io::Result<Round> {
+    let view = server.view.load();
     batch::exchange(socket, |message, from, out| {
-        match resolver.answer_local(&view, message, Transport::Udp(u16::MAX), out) {
-            Step::Answered => true,
-            Step::Dropped => false,
-            Step::Forward(pending) if waiting.len() >= resolver.config.in_flight_each => {
-                resolver.refuse_waiting(&pending, out);
-                true
-            }
-            Step::Forward(pending) => {
-                waiting.spawn(forward(resolver.clone(), socket.clone(), pending, from));
+        match server.answer(&view, message, Transport::Udp(u16::MAX), out) {
+            Done::Answered => true,
+            Done::Dropped => false,
+            Done::Waits(pending, permit) => {
+                let (server, socket) = (server.clone(), socket.clone());
+                waiting.spawn(async move {
+                    let answer = server.resolver.forward(pending).await;
+                    drop(permit);
+                    send(&server.resolver, &socket, &answer, from).await;
+                });
                 false
             }
         }
     })
-}
-
-async fn forward(resolver: Arc<Resolver>, socket: Arc<UdpSocket>, pending: Pending, to: SockaddrStorage) {
-    let answer = resolver.forward(pending).await;
-    send(&resolver, &socket, &answer, to).await;
 }
 
 async fn send_later(resolver: &Resolver, socket: &UdpSocket, round: Round) {

@@ -1,0 +1,244 @@
+//! The engine: containers on one side, the host's sockets on the other.
+//!
+//! One engine belongs to one thread. It holds no lock, starts no thread and never waits: whoever
+//! owns it hands in the frames a container sends to its gateway ([`Engine::from_inside`]), says
+//! when a batch of them is over ([`Engine::flush`]), waits for [`Engine::fd`] together with
+//! whatever else it waits for, and calls [`Engine::turn`] when that is readable. Frames for
+//! containers go to an [`Inside`].
+//!
+//! Each protocol is a module of its own beside [`core`], which is what they share: [`tcp`].
+//! Another protocol gets its kind in [`token`], its variant of [`core::Carries`], and its calls in
+//! the five places below where `tcp` has its own.
+
+mod build;
+mod core;
+mod host;
+mod icmp_error;
+mod tcp;
+mod token;
+mod view;
+
+use std::{io, os::fd::BorrowedFd};
+
+use packet::Frame;
+use rustix::event::epoll::EventFlags;
+
+use self::{
+    core::{Carries, Core},
+    host::Host,
+    tcp::Tcp,
+    token::{Kind, Token},
+};
+pub use self::{
+    host::InsideId,
+    tcp::{ListenError, Listener, PublishId, Publisher},
+    view::{Direction, FlowInfo, InsideInfo},
+};
+use crate::{
+    config::{Config, InsideConfig},
+    counters::{Counters, Reason},
+    sys::{self, Clock},
+};
+
+/// Why a frame was not sent to a container.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum SendError {
+    /// Its queue is full; it will take frames again soon.
+    #[error("the queue is full")]
+    Full,
+    /// Its interface is down or gone.
+    #[error("the interface is down")]
+    Down,
+}
+
+/// The way to the containers.
+pub trait Inside {
+    /// Sends a frame to a container, super-frames too. The Ethernet header is filled in.
+    ///
+    /// # Errors
+    /// [`SendError`]; the frame is lost then.
+    fn send(&mut self, inside: InsideId, frame: &mut Frame) -> Result<(), SendError>;
+}
+
+/// Why there can be no engine.
+#[derive(Debug, thiserror::Error)]
+pub enum NewEngineError {
+    /// The kernel cannot look into TCP sockets at an offset.
+    #[error("this kernel has no SO_PEEK_OFF for TCP sockets, which came with Linux 6.9")]
+    PeekOffset,
+    /// A descriptor could not be had.
+    #[error("the engine's descriptors cannot be made: {0}")]
+    Descriptors(#[from] io::Error),
+}
+
+/// Address translation for some containers.
+pub struct Engine {
+    core: Core,
+    tcp: Tcp,
+    events: Vec<(u64, EventFlags)>,
+    fired: Vec<u64>,
+    /// The clock was read for the batch under way.
+    fresh: bool,
+}
+
+impl Engine {
+    /// An engine without containers.
+    ///
+    /// # Errors
+    /// [`NewEngineError`] if this kernel lacks what it needs.
+    pub fn new(config: Config) -> Result<Self, NewEngineError> {
+        if !sys::can_peek_at_offset().map_err(io::Error::from)? {
+            return Err(NewEngineError::PeekOffset);
+        }
+        let core = Core::new(config)?;
+        Ok(Self { core, tcp: Tcp::new(), events: Vec::new(), fired: Vec::new(), fresh: false })
+    }
+
+    /// Readable when [`Engine::turn`] has something to do: an epoll descriptor, which can be
+    /// watched by another.
+    #[must_use]
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.core.poll.fd()
+    }
+
+    /// Adds a container.
+    pub fn add_inside(&mut self, config: InsideConfig) -> InsideId {
+        InsideId(self.core.hosts.insert(Host::new(config)) as u32)
+    }
+
+    /// Replaces what was set of a container. Connections that exist go on.
+    pub fn set_inside(&mut self, inside: InsideId, config: InsideConfig) {
+        if let Some(host) = self.core.host_mut(inside) {
+            host.reconfigure(config);
+        }
+    }
+
+    /// Removes a container with its flows and published ports. Their other ends see resets, the
+    /// container is told nothing.
+    pub fn remove_inside(&mut self, inside: InsideId) {
+        self.tcp.remove_inside(&mut self.core, inside);
+        self.core.hosts.try_remove(inside.0 as usize);
+    }
+
+    /// Ends all flows of a container; both ends see resets.
+    pub fn close_flows(&mut self, inside: InsideId, out: &mut dyn Inside) {
+        self.refresh();
+        self.tcp.close_flows(&mut self.core, inside, out);
+        self.rest();
+    }
+
+    /// Forwards connections that `listener` gets to a container, which sees their real source.
+    ///
+    /// # Errors
+    /// When the listener cannot be watched.
+    pub fn publish(&mut self, listener: Listener, to: Publisher) -> io::Result<PublishId> {
+        self.tcp.publish(&mut self.core, listener, to)
+    }
+
+    /// Closes a published port. Connections that exist go on.
+    pub fn unpublish(&mut self, id: PublishId) {
+        self.tcp.unpublish(&mut self.core, id);
+    }
+
+    /// Takes a frame that a container has sent to its gateway, super-frames whole. The buffer
+    /// comes back with any content, as it may have been exchanged.
+    pub fn from_inside(&mut self, inside: InsideId, frame: &mut Frame, out: &mut dyn Inside) {
+        self.refresh();
+        self.core.counters.frames_in += 1;
+        let taken = self.core.admit(inside, frame, out).and_then(|packet| match Carries::of(&packet.ip)? {
+            Carries::Tcp => self.tcp.from_inside(&mut self.core, &packet, frame, out),
+        });
+        if let Err(reason) = taken {
+            self.core.counters.count(reason);
+        }
+    }
+
+    /// The batch of frames is over: sends on what it brought. To be called after one or more
+    /// [`Engine::from_inside`], before waiting.
+    pub fn flush(&mut self, out: &mut dyn Inside) {
+        self.refresh();
+        self.tcp.flush(&mut self.core, out);
+        self.rest();
+    }
+
+    /// Does what sockets and timers ask for.
+    pub fn turn(&mut self, out: &mut dyn Inside) {
+        self.fresh = false;
+        self.refresh();
+        let mut events = std::mem::take(&mut self.events);
+        loop {
+            let more = self.core.poll.take(&mut events);
+            for (word, flags) in &events {
+                let Some(token) = Token::unpack(*word) else { continue };
+                match token.kind {
+                    Kind::Clock => self.core.clock.fired(),
+                    Kind::Tcp => self.tcp.on_event(&mut self.core, token, *flags, out),
+                    Kind::TcpListener => self.tcp.on_connections(&mut self.core, token),
+                }
+            }
+            if !more {
+                break;
+            }
+        }
+        self.events = events;
+        self.run_timers(out);
+        self.tcp.flush(&mut self.core, out);
+        self.rest();
+    }
+
+    fn run_timers(&mut self, out: &mut dyn Inside) {
+        let mut fired = std::mem::take(&mut self.fired);
+        self.core.wheel.advance(self.core.now, &mut fired);
+        for word in fired.drain(..) {
+            let Some(token) = Token::unpack(word) else { continue };
+            match token.kind {
+                Kind::Clock => {}
+                Kind::Tcp => self.tcp.on_timer(&mut self.core, token, out),
+                Kind::TcpListener => self.tcp.resume(&mut self.core, token),
+            }
+        }
+        self.fired = fired;
+    }
+
+    /// Reads the clock if this is the first call of a batch.
+    fn refresh(&mut self) {
+        if !self.fresh {
+            self.core.now = Clock::now();
+            self.fresh = true;
+        }
+    }
+
+    /// Nothing is left to do until something happens.
+    fn rest(&mut self) {
+        self.fresh = false;
+        if let Some(next) = self.core.wheel.next() {
+            self.core.clock.arm(next);
+        }
+    }
+
+    /// What was counted so far.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.core.counters
+    }
+
+    /// All flows, in no order.
+    pub fn flows(&self) -> impl Iterator<Item = FlowInfo> + '_ {
+        self.tcp.flows(Clock::now())
+    }
+
+    /// What a container uses; `None` if there is no such container.
+    #[must_use]
+    pub fn inside(&self, inside: InsideId) -> Option<InsideInfo> {
+        self.core.host(inside).map(|host| InsideInfo {
+            flows: host.flows,
+            half_open: host.half_open,
+            backlog: host.backlog,
+        })
+    }
+
+    /// Counts a frame that never reached the engine.
+    pub fn count(&mut self, reason: Reason) {
+        self.core.counters.count(reason);
+    }
+}
