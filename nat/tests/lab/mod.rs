@@ -7,7 +7,9 @@
 
 mod impair;
 mod net;
+pub mod stream;
 mod tap;
+mod user;
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -24,7 +26,7 @@ use packet::{Frame, MacAddr};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 
 use self::impair::Impaired;
-pub use self::{impair::Impairment, net::Netns, tap::Tap};
+pub use self::{impair::Impairment, net::Netns, tap::Tap, user::ran_as_user};
 
 pub const GATEWAY_MAC: MacAddr = MacAddr([2, 0x42, 10, 0, 2, 1]);
 pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 1);
@@ -56,7 +58,7 @@ impl Inside for Port {
     }
 }
 
-type Job = Box<dyn FnOnce(&mut Engine, InsideId) + Send>;
+type Job = Box<dyn FnOnce(&mut Engine, InsideId, &mut Port) + Send>;
 
 /// Namespaces, and an engine on a thread of its own.
 pub struct Lab {
@@ -85,6 +87,7 @@ impl Lab {
         net::configure_container(&container, mtu);
         let mut inside = InsideConfig::new(GATEWAY_MAC);
         inside.addresses = vec![CONTAINER.into(), CONTAINER6.into()];
+        inside.mac = Some(MacAddr::from_ipv4(CONTAINER));
         inside.gateway_v4 = Some(GATEWAY);
         inside.gateway_v6 = Some(GATEWAY6);
         inside.subnets = vec!["10.0.2.0/24".parse().unwrap(), "fd00:2::/64".parse().unwrap()];
@@ -111,10 +114,18 @@ impl Lab {
         question: impl FnOnce(&mut Engine, InsideId) -> T + Send + 'static,
     ) -> T {
         let (answer, answers) = channel();
-        let job = move |engine: &mut Engine, id| drop(answer.send(question(engine, id)));
+        self.run(move |engine, id, _| drop(answer.send(question(engine, id))));
+        answers.recv().expect("the engine's answer")
+    }
+
+    /// Ends all flows of the container.
+    pub fn close_flows(&self) {
+        self.run(|engine, id, port| engine.close_flows(id, port));
+    }
+
+    fn run(&self, job: impl FnOnce(&mut Engine, InsideId, &mut Port) + Send + 'static) {
         self.jobs.send(Box::new(job)).expect("the engine's thread");
         rustix::io::write(&self.wake, &1u64.to_ne_bytes()).expect("an eventfd");
-        answers.recv().expect("the engine's answer")
     }
 }
 
@@ -148,7 +159,7 @@ fn run(engine: &mut Engine, id: InsideId, mut port: Port, inbox: &Receiver<Job>,
             let _ = rustix::io::read(wake, &mut [0; 8]);
             loop {
                 match inbox.try_recv() {
-                    Ok(job) => job(engine, id),
+                    Ok(job) => job(engine, id, &mut port),
                     Err(std::sync::mpsc::TryRecvError::Empty) => break,
                     Err(std::sync::mpsc::TryRecvError::Disconnected) => return,
                 }
@@ -185,6 +196,17 @@ fn deliver(engine: &mut Engine, id: InsideId, port: &mut Port, frame: &mut Frame
     if any {
         engine.flush(port);
     }
+}
+
+/// Waits until something is so; panics after a long time.
+pub fn eventually<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
+    for _ in 0..3000 {
+        if let Some(value) = check() {
+            return value;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("never: {what}");
 }
 
 /// The address of the world in the IP version of `v6`.

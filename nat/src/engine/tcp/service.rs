@@ -279,9 +279,9 @@ fn send_data(
             return Ok(Sent::Nothing);
         }
     };
-    // Less than was asked for is all there was, but for a read that ends at urgent data.
+    // Less than was asked for is all there was, and what comes later is told of.
     let drained = found < asked && !again;
-    if drained && !flow.urgent {
+    if drained && !flow.read_on {
         flow.conn.set_readable(false);
     }
     let (mut done, mut count) = (0, 0);
