@@ -222,12 +222,21 @@ impl Conn {
         self.recv.ahead()
     }
 
-    /// Both halves are closed and acknowledged; where it was this end that closed first, the
-    /// connection must be remembered for a while.
+    /// Both halves are closed and acknowledged.
+    fn is_closed(&self) -> bool {
+        self.recv.is_finished() && self.send.is_fin_acknowledged()
+    }
+
+    /// The outside has taken data: the connection is not idle though the container is silent.
+    pub const fn touch(&mut self, now: Time) {
+        self.heard = now;
+    }
+
+    /// Whether both halves are closed and acknowledged. To be asked when the outside has taken all
+    /// data and knows of the end. Where it was this end that closed first, the connection must be
+    /// remembered for a while.
     pub fn finish(&mut self, now: Time) -> Option<Finished> {
-        let finished =
-            self.state == State::Established && self.recv.is_finished() && self.send.is_fin_acknowledged();
-        if !finished {
+        if self.state != State::Established || !self.is_closed() {
             return None;
         }
         if !self.closed_first {
@@ -272,6 +281,11 @@ impl Conn {
             State::Connecting => self.while_connecting(segment, timing.tuning),
             State::SynReceived => self.after_syn(segment, now, timing),
             State::SynSent => self.answer_to_syn(segment, now, timing),
+            State::Established if self.is_closed() => {
+                // Only the outside still has to take what the container sent before.
+                let outcome = self.after_the_end(segment, now);
+                Outcome { ended: None, ..outcome }
+            }
             State::Established => self.established(segment, now, timing),
             State::TimeWait => self.after_the_end(segment, now),
         }
@@ -650,6 +664,7 @@ impl Conn {
         }
         self.retries += 1;
         self.send.timed_out();
+        self.want_probe = self.send.is_closed();
         self.timer = now + self.send.rtt.timeout(tuning);
         None
     }

@@ -275,7 +275,8 @@ impl Tcp {
             flow.heard = now;
             flow.conn.set_readable(true);
         }
-        flow.urgent |= event.contains(EventFlags::PRI);
+        flow.read_on |=
+            event.intersects(EventFlags::PRI | EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
         flow.broken |= event.contains(EventFlags::ERR);
         self.mark(token.index);
     }

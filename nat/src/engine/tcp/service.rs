@@ -58,7 +58,8 @@ impl Tcp {
             self.give_up(core, index, out);
             return;
         }
-        match flow.conn.finish(core.now) {
+        let finished = if flow.finished { flow.conn.finish(core.now) } else { None };
+        match finished {
             Some(Finished::Forget) => self.remove(core, index, false),
             Some(Finished::Remember) => {
                 self.remember(core, index);
@@ -92,6 +93,7 @@ fn send_out(core: &mut Core, flow: &mut Flow, batch: &Batch) -> Result<(), Stop>
             flow.kept = Default::default();
         }
         if sent > 0 {
+            flow.conn.touch(core.now);
             flow.conn.drained(flow.kept.len() as u32);
         }
     }
@@ -277,9 +279,9 @@ fn send_data(
             return Ok(Sent::Nothing);
         }
     };
-    // Less than was asked for is all there was, but for a read that ends at urgent data.
+    // Less than was asked for is all there was, and what comes later is told of.
     let drained = found < asked && !again;
-    if drained && !flow.urgent {
+    if drained && !flow.read_on {
         flow.conn.set_readable(false);
     }
     let (mut done, mut count) = (0, 0);
