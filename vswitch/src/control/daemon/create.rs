@@ -22,6 +22,9 @@ use crate::sandbox::spec::{EtcFiles, InitSpec, NetworkNamespace, PortSpec, Sandb
 /// How long a container that was reserved may take to be started.
 const RESERVATION: Duration = Duration::from_mins(1);
 
+/// Ports that can be exposed and published by one request: twice all there are.
+const MOST_PORTS: usize = 2 * 2 * 65_535;
+
 /// Descriptors that fit in a message with all of a container's queues and its name service.
 pub(super) const MAX_QUEUES: usize = 60;
 
@@ -149,6 +152,10 @@ impl Daemon {
     }
 }
 
+fn too_many_ports() -> ControlError {
+    ControlError::Invalid(format!("more than {MOST_PORTS} ports: no container has so many"))
+}
+
 /// A record of what was asked for, as far as that alone can be checked.
 fn draft(id: &str, dir: &std::path::Path, request: CreateRequest) -> Result<Container, ControlError> {
     let origin = match request.attach {
@@ -167,16 +174,25 @@ fn draft(id: &str, dir: &std::path::Path, request: CreateRequest) -> Result<Cont
         }
     };
     let mut exposed = BTreeSet::new();
+    let mut left = MOST_PORTS;
+    let mut bounded = |count: usize| {
+        left = left.checked_sub(count).ok_or_else(too_many_ports)?;
+        Ok::<_, ControlError>(())
+    };
     for word in &request.expose {
-        exposed.extend(expose::parse(word)?);
+        let ports = expose::parse(word)?;
+        bounded(ports.len())?;
+        exposed.extend(ports);
     }
     let mut published = Vec::new();
     for word in &request.publish {
-        published.extend(publish::parse(word)?);
+        let wishes = publish::parse(word)?;
+        bounded(wishes.len())?;
+        published.extend(wishes);
     }
     exposed.extend(published.iter().map(|wish| wish.port));
     if request.publish_all {
-        let already: Vec<ExposedPort> = published.iter().map(|wish| wish.port).collect();
+        let already: BTreeSet<ExposedPort> = published.iter().map(|wish| wish.port).collect();
         let rest = exposed.iter().filter(|port| !already.contains(port));
         published.extend(rest.map(|port| Wish { port: *port, address: None, host: None }));
     }

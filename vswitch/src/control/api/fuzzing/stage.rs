@@ -14,7 +14,7 @@ use crate::control::store::Store;
 use crate::dataplane::{Switch, SwitchConfig};
 use crate::names::{self, Resolver};
 use crate::sandbox::channel::{Channel, ChannelError};
-use crate::sandbox::spec::{Exit, HeldPort, PortSpec, ShimEvent, ShimRequest};
+use crate::sandbox::spec::{Exit, HeldPort, PortSpec, Sandbox, ShimEvent, ShimRequest};
 use crate::sandbox::{accept, listen};
 
 /// A daemon on an empty data directory, without a way to the outside. Inside a runtime.
@@ -32,21 +32,23 @@ pub fn daemon(dir: &Path) -> Result<Arc<Daemon>, Box<dyn Error>> {
 
 /// Stands in for a container's shim: it says that all it was asked for is done.
 ///
-/// Its interfaces are descriptors that take nothing and give nothing. Any signal ends the command.
+/// Its interfaces are descriptors that take nothing and give nothing. Any signal ends the command. The
+/// program `not-there` is not there.
 ///
 /// # Errors
 /// What the system refuses.
 pub fn stand_in(reply: &CreateReply) -> Result<(), Box<dyn Error>> {
     let listener = listen(&reply.dir)?;
     let (id, ports) = (reply.id.clone(), reply.ports.clone());
+    let is_there = !matches!(&reply.sandbox, Sandbox::Run(spec) if spec.argv.first().is_some_and(|p| p == "not-there"));
     std::thread::Builder::new().name("stand-in".into()).spawn(move || {
         // Its directory may go before anybody has called.
-        let _ = accept(&listener).map_err(ChannelError::from).and_then(|daemon| play(&daemon, &id, &ports));
+        let _ = accept(&listener).map_err(ChannelError::from).and_then(|daemon| play(&daemon, &id, &ports, is_there));
     })?;
     Ok(())
 }
 
-fn play(daemon: &Channel, id: &str, ports: &[PortSpec]) -> Result<(), ChannelError> {
+fn play(daemon: &Channel, id: &str, ports: &[PortSpec], is_there: bool) -> Result<(), ChannelError> {
     loop {
         let (asked, _) = daemon.recv::<ShimRequest>()?;
         match asked {
@@ -63,6 +65,10 @@ fn play(daemon: &Channel, id: &str, ports: &[PortSpec]) -> Result<(), ChannelErr
                     name_service: false,
                 };
                 daemon.send(&state, &queues)?;
+            }
+            ShimRequest::Start if !is_there => {
+                let message = "exec: \"not-there\": executable file not found in $PATH".into();
+                daemon.send(&ShimEvent::Failed { message, code: 127 }, &[])?;
             }
             ShimRequest::Start => daemon.send(&ShimEvent::Started, &[])?,
             ShimRequest::AddPort(spec) => {
