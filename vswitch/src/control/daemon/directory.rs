@@ -1,5 +1,6 @@
 //! What networks and the name service are told of endpoints: whole entries, as they come and go.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use nat::config::InsideConfig;
 use packet::MacAddr;
+use parking_lot::Mutex;
 
 use super::{Books, Daemon};
 use crate::control::id;
@@ -27,6 +29,23 @@ pub(super) struct Fabric {
     pub(super) gateway: Gateway,
     gateway_port: Arc<Port>,
     pub(super) names: Arc<NetworkNames>,
+    askers: Arc<Askers>,
+}
+
+/// What each station of a network may resolve at its gateway, by its Ethernet address.
+#[derive(Default)]
+struct Askers(Mutex<HashMap<MacAddr, Arc<View>>>);
+
+impl Askers {
+    fn set(&self, endpoint: &Endpoint, view: &Arc<View>) {
+        if let Ok(mac) = endpoint.mac.parse() {
+            self.0.lock().insert(mac, view.clone());
+        }
+    }
+
+    fn get(&self, mac: MacAddr) -> Option<Arc<View>> {
+        self.0.lock().get(&mac).cloned()
+    }
 }
 
 impl Fabric {
@@ -43,7 +62,8 @@ impl Fabric {
         if !record.icc() {
             bridge.set_policy(Some(Policy::default()));
         }
-        let dns = name_service(resolver, record, &names);
+        let askers = Arc::new(Askers::default());
+        let dns = name_service(resolver, record, &names, &askers);
         let beyond = beyond.filter(|_| !record.internal);
         let config = GatewayConfig { dns, beyond, ..configuration(record) };
         let mac = config.mac;
@@ -60,7 +80,7 @@ impl Fabric {
         // Nobody else is ever taken for the gateway.
         let station = crate::dataplane::fdb::Station { mac, vlan: 0 };
         bridge.fdb().set_static(station, gateway_port.no(), Switch::now());
-        Ok(Self { bridge, gateway, gateway_port, names })
+        Ok(Self { bridge, gateway, gateway_port, names, askers })
     }
 
     pub(super) fn tear_down(&self, switch: &Switch) {
@@ -94,23 +114,27 @@ impl Fabric {
         self.names.remove(&endpoint.id);
         if let Ok(mac) = endpoint.mac.parse() {
             self.gateway.remove_endpoint(mac);
+            self.askers.0.lock().remove(&mac);
         }
     }
 }
 
-/// Who answers DNS at a network's gateway: the network's own names, and what is known outside.
+/// Who answers DNS at a network's gateway: a container as its own name service would, others with the
+/// network's names and what is known outside.
 fn name_service(
     resolver: &Arc<Resolver>,
     record: &NetworkRecord,
     names: &Arc<NetworkNames>,
+    askers: &Arc<Askers>,
 ) -> Option<DnsConfig> {
     let runtime = tokio::runtime::Handle::try_current().ok()?;
     let networks = if record.is_default_bridge() { Vec::new() } else { vec![Attached::from(names.clone())] };
     let view = Arc::new(View { networks, forward: !record.internal, ..View::default() });
-    let (resolver, tasks) = (resolver.clone(), runtime.clone());
+    let (resolver, tasks, askers) = (resolver.clone(), runtime.clone(), askers.clone());
     let largest = u16::try_from(record.mtu().saturating_sub(UDP_OVER_IPV6)).unwrap_or(u16::MAX);
     let handler = move |query: DnsQuery, reply: DnsReply| {
-        let (resolver, view) = (resolver.clone(), view.clone());
+        let resolver = resolver.clone();
+        let view = askers.get(query.mac()).unwrap_or_else(|| view.clone());
         tasks.spawn(async move {
             let transport = match query.transport() {
                 gateway::Transport::Udp => names::Transport::Udp(largest),
@@ -230,6 +254,15 @@ impl Books {
         fabric.bridge.set_policy(Some(Policy::new(openings)));
     }
 
+    /// Tells the gateways of a container's networks what it may resolve.
+    pub(super) fn tell_gateways(&self, record: &Container, view: &Arc<View>) {
+        for endpoint in &record.endpoints {
+            if let Some(fabric) = self.networks.get(&endpoint.network_id).and_then(|n| n.fabric.as_ref()) {
+                fabric.askers.set(endpoint, view);
+            }
+        }
+    }
+
     /// What a container may resolve.
     pub(super) fn name_view(&self, record: &Container) -> View {
         let mut networks = Vec::new();
@@ -261,12 +294,14 @@ impl Books {
 }
 
 impl Daemon {
-    /// Tells a container's name service of its networks as they are now.
+    /// Tells a container's name service, and its gateways', of its networks as they are now.
     pub(super) fn refresh_names(&self, id: &str) {
         let books = self.books.lock();
         let Ok(live) = books.live(id) else { return };
+        let view = Arc::new(books.name_view(&live.record));
+        books.tell_gateways(&live.record, &view);
         if let Some(directory) = &live.directory {
-            directory.view.store(Arc::new(books.name_view(&live.record)));
+            directory.view.store(view);
         }
     }
 }
