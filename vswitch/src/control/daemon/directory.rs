@@ -11,12 +11,14 @@ use nat::config::InsideConfig;
 use packet::MacAddr;
 use parking_lot::Mutex;
 
+use super::host_interface::HostInterface;
 use super::{Books, Daemon};
+use crate::control::error::ControlError;
 use crate::control::id;
 use crate::control::net::NetworkRecord;
 use crate::control::record::{Container, Endpoint};
 use crate::dataplane::policy::{Opening, Policy};
-use crate::dataplane::{Bridge, Port, PortConfig, Switch};
+use crate::dataplane::{Bridge, Port, PortConfig, Receive, Switch};
 use crate::gateway::{self, Beyond, DhcpConfig, DnsConfig, DnsQuery, DnsReply, Gateway, GatewayConfig};
 use crate::names::{self, Attached, NetworkNames, Resolver, Service, View};
 
@@ -28,6 +30,7 @@ pub(super) struct Fabric {
     pub(super) bridge: Arc<Bridge>,
     pub(super) gateway: Gateway,
     gateway_port: Arc<Port>,
+    host: Option<HostInterface>,
     pub(super) names: Arc<NetworkNames>,
     askers: Arc<Askers>,
 }
@@ -49,13 +52,16 @@ impl Askers {
 }
 
 impl Fabric {
-    /// Sets a network's switching up.
+    /// Sets a network's switching up, with an interface of the host's on it or not.
     pub(super) fn new(
         switch: &Switch,
         resolver: &Arc<Resolver>,
         beyond: Option<Arc<dyn Beyond>>,
         record: &NetworkRecord,
-    ) -> Result<Self, String> {
+        host_interface: bool,
+    ) -> Result<Self, ControlError> {
+        let failed =
+            |e: &dyn std::fmt::Display| ControlError::Failed(format!("network {}: {e}", record.name));
         let names = NetworkNames::new(&record.name);
         let bridge = switch.add_bridge(&crate::dataplane::BridgeConfig::default());
         bridge.fdb().set_ageing(record.ageing);
@@ -67,24 +73,37 @@ impl Fabric {
         let beyond = beyond.filter(|_| !record.internal);
         let config = GatewayConfig { dns, beyond, ..configuration(record) };
         let mac = config.mac;
-        let (gateway, transmit, receive) = gateway::gateway_port(config).map_err(|e| e.to_string())?;
+        let mut queues: Vec<Box<dyn Receive>> = Vec::new();
+        let (host, made) = if host_interface {
+            let subnets: Vec<IpNet> = record.active().map(|config| config.subnet).collect();
+            let (host, transmit, queue) = HostInterface::make(&record.bridge_name(), &config, &subnets)?;
+            queues.extend(queue);
+            (Some(host), gateway::gateway_port_with_host(config, Box::new(transmit)))
+        } else {
+            (None, gateway::gateway_port(config))
+        };
+        let (gateway, transmit, receive) = made.map_err(|e| failed(&e))?;
+        queues.insert(0, Box::new(receive));
         let port = PortConfig {
             owner: "gateway".into(),
             interface: record.bridge_name(),
             mtu: record.mtu(),
             trusted: true,
         };
-        let gateway_port = switch
-            .add_port(&bridge, port, Box::new(transmit), vec![Box::new(receive)])
-            .map_err(|e| e.to_string())?;
+        let gateway_port =
+            switch.add_port(&bridge, port, Box::new(transmit), queues).map_err(|e| failed(&e))?;
         // Nobody else is ever taken for the gateway.
         let station = crate::dataplane::fdb::Station { mac, vlan: 0 };
         bridge.fdb().set_static(station, gateway_port.no(), Switch::now());
-        Ok(Self { bridge, gateway, gateway_port, names, askers })
+        Ok(Self { bridge, gateway, gateway_port, host, names, askers })
     }
 
     pub(super) fn tear_down(&self, switch: &Switch) {
         switch.remove_port(&self.bridge, &self.gateway_port);
+        // After the port: an interface that goes by itself is worth a warning.
+        if let Some(host) = &self.host {
+            host.remove();
+        }
     }
 
     /// An endpoint has come up.
