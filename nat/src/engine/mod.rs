@@ -15,6 +15,8 @@ mod core;
 mod host;
 mod icmp_error;
 mod tcp;
+#[cfg(test)]
+mod tests;
 mod token;
 mod view;
 
@@ -146,7 +148,7 @@ impl Engine {
         self.refresh();
         self.core.counters.frames_in += 1;
         let taken = self.core.admit(inside, frame, out).and_then(|packet| match Carries::of(&packet.ip)? {
-            Carries::Tcp => self.tcp.from_inside(&mut self.core, &packet, frame, out),
+            Carries::Tcp => self.tcp.take_frame(&mut self.core, &packet, frame, out),
         });
         if let Err(reason) = taken {
             self.core.counters.count(reason);

@@ -89,6 +89,7 @@ const NOTHING: Outcome =
 
 /// One connection.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Conn {
     state: State,
     /// The number of our SYN.
@@ -547,6 +548,15 @@ impl Conn {
             header.block_count = self.recv.blocks(&mut header.blocks) as u8;
         }
         Some(header)
+    }
+
+    /// A control segment could not be sent: it is due once more.
+    pub const fn repeat(&mut self, header: &Header) {
+        if header.flags & flags::SYN == 0 {
+            self.want_ack = true;
+        } else {
+            self.want_syn = true;
+        }
     }
 
     fn syn(&mut self, now: Time, tuning: &TcpTuning) -> Header {

@@ -212,13 +212,13 @@ impl Sender {
         }
         self.probed = true;
         let end = self.end.filter(|end| self.max > *end);
-        match end {
-            Some(end) => Some(Plan::Finish { seq: end }),
-            None => {
+        Some(end.map_or_else(
+            || {
                 let len = self.in_flight().min(self.mss.into());
-                Some(Plan::Again { seq: self.max - len, len })
-            }
-        }
+                Plan::Again { seq: self.max - len, len }
+            },
+            |end| Plan::Finish { seq: end },
+        ))
     }
 
     /// `len` bytes from `seq` were sent, or a FIN with `len` 1. Returns how many of them were sent

@@ -55,7 +55,7 @@ impl Impaired {
         }
     }
 
-    pub(super) fn to_container(
+    pub(super) fn pass_in(
         &mut self,
         frame: &mut Frame,
         send: impl FnOnce(&mut Frame) -> Result<(), SendError>,
@@ -72,7 +72,7 @@ impl Impaired {
     }
 
     /// Whether a frame from the container goes on at once.
-    pub(super) fn from_container(&mut self, frame: &Frame) -> bool {
+    pub(super) fn pass_out(&mut self, frame: &Frame) -> bool {
         if Self::is_lost(self.how, self.how.lose_out, &mut self.seen_out, &mut self.random) {
             return false;
         }

@@ -26,6 +26,7 @@ use packet::{Frame, MacAddr};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 
 use self::impair::Impaired;
+#[allow(unused_imports, reason = "every program that includes this uses a part of it")]
 pub use self::{impair::Impairment, net::Netns, tap::Tap, user::ran_as_user};
 
 pub const GATEWAY_MAC: MacAddr = MacAddr([2, 0x42, 10, 0, 2, 1]);
@@ -49,7 +50,7 @@ struct Port {
 impl Inside for Port {
     fn send(&mut self, _: InsideId, frame: &mut Frame) -> Result<(), SendError> {
         let Self { tap, impaired } = self;
-        impaired.to_container(frame, |frame| {
+        impaired.pass_in(frame, |frame| {
             tap.write(frame).map_err(|errno| match errno {
                 rustix::io::Errno::IO | rustix::io::Errno::BADFD => SendError::Down,
                 _ => SendError::Full,
@@ -90,7 +91,7 @@ impl Lab {
         inside.mac = Some(MacAddr::from_ipv4(CONTAINER));
         inside.gateway_v4 = Some(GATEWAY);
         inside.gateway_v6 = Some(GATEWAY6);
-        inside.subnets = vec!["10.0.2.0/24".parse().unwrap(), "fd00:2::/64".parse().unwrap()];
+        inside.subnets = ["10.0.2.0/24", "fd00:2::/64"].map(|net| net.parse().expect("a subnet")).to_vec();
         inside.mtu = mtu;
         change(&mut inside);
 
@@ -170,7 +171,7 @@ fn run(engine: &mut Engine, id: InsideId, mut port: Port, inbox: &Receiver<Job>,
                 if !port.tap.read(&mut frame) {
                     break;
                 }
-                if port.impaired.from_container(&frame) {
+                if port.impaired.pass_out(&frame) {
                     engine.from_inside(id, &mut frame, &mut port);
                 }
             }

@@ -17,7 +17,8 @@ use crate::{
 };
 
 fn reset(stream: TcpStream) {
-    sockopt::set_socket_linger(stream.as_fd(), Some(Duration::ZERO)).unwrap();
+    sockopt::set_socket_linger(&stream, Some(Duration::ZERO)).unwrap();
+    drop(stream);
 }
 
 #[test]

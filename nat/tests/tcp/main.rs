@@ -1,4 +1,5 @@
 //! TCP through an engine, between kernels: a container behind a TAP, the world behind a veth.
+#![allow(clippy::unwrap_used, clippy::large_stack_arrays, reason = "tests")]
 
 #[path = "../lab/mod.rs"]
 mod lab;
@@ -28,7 +29,7 @@ fn listen(netns: &Netns, address: IpAddr) -> TcpListener {
 }
 
 fn connect(netns: &Netns, to: SocketAddr) -> std::io::Result<TcpStream> {
-    netns.within(|| TcpStream::connect_timeout(&to, Duration::from_secs(60)))
+    netns.within(|| TcpStream::connect_timeout(&to, Duration::from_mins(1)))
 }
 
 /// A connection from the container to the world: its two ends.

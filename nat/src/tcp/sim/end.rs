@@ -66,6 +66,7 @@ fn byte(at: usize) -> u8 {
     (at.wrapping_mul(2_654_435_761) >> 11) as u8
 }
 
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct End {
     pub(super) conn: Option<Conn>,
     accepts: bool,

@@ -52,7 +52,7 @@ fn any_path() -> impl Strategy<Value = Path> {
 }
 
 fn any_scene() -> impl Strategy<Value = Scene> {
-    let bytes = || prop_oneof![Just(0usize), 1usize..5000, 5000usize..3_000_000];
+    let bytes = || prop_oneof![Just(0usize), 1usize..5000, 5000usize..800_000];
     let takes = prop_oneof![
         2 => Just((usize::MAX, Duration::ZERO)),
         1 => (1usize..100_000, 1u64..500).prop_map(|(n, ms)| (n, Duration::from_millis(ms))),
