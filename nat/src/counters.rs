@@ -36,8 +36,14 @@ reasons! {
     SpoofedSource = "spoofed_source",
     /// A packet with a source route.
     SourceRouted = "source_routed",
-    /// A fragment of a packet.
+    /// A fragment that cannot be part of a packet.
     Fragment = "fragment",
+    /// A fragment of a packet whose fragments overlap (RFC 5722).
+    FragmentOverlap = "fragment_overlap",
+    /// A packet in more fragments, or one more incomplete packet, than there may be.
+    FragmentLimit = "fragment_limit",
+    /// A packet whose missing fragments never came.
+    FragmentTimeout = "fragment_timeout",
     /// Neither IPv4 nor IPv6.
     NotIp = "not_ip",
     /// An IP protocol, or a kind of ICMP message, that is not translated.

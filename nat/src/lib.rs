@@ -23,8 +23,11 @@ pub mod config;
 pub mod counters;
 pub mod engine;
 pub mod flow;
+pub mod fragments;
+mod list;
 pub mod ports;
 pub mod rewrite;
+pub mod session;
 #[cfg(test)]
 mod samples;
 mod sys;
