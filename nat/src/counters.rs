@@ -83,6 +83,22 @@ reasons! {
     InsideDown = "inside_down",
     /// An error message that was not sent since too many were.
     ErrorRate = "error_rate",
+    /// A datagram from outside that the container has not asked for.
+    Filtered = "filtered",
+    /// A datagram from an address that the container cannot be shown.
+    UnseenSource = "unseen_source",
+    /// A datagram that is longer than the path takes; the sender was told.
+    TooBig = "too_big",
+    /// A datagram without a way to where it should go; the sender was told.
+    Unreachable = "unreachable",
+    /// Datagrams that a socket of the host did not take.
+    OutsideQueueFull = "outside_queue_full",
+    /// An ICMP error about no flow, or of a kind that is not passed on.
+    IcmpError = "icmp_error",
+    /// An ICMP error of a container that this process may not send.
+    IcmpErrorUnsent = "icmp_error_unsent",
+    /// An echo request that this process may not send; the sender was told.
+    PingForbidden = "ping_forbidden",
     /// A connection to a published port that cannot be shown to the container.
     PublishRefused = "publish_refused",
 }

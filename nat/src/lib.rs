@@ -33,6 +33,7 @@ mod samples;
 mod sys;
 pub mod tcp;
 pub mod time;
+pub mod udp;
 pub mod wheel;
 
 pub use classify::{Class, Fragment, FragmentKey, Untranslatable, classify};

@@ -82,7 +82,7 @@ impl SharedPorts {
                     ports.release(protocol, taken, now);
                     ports.shun(protocol, taken, now);
                 }
-                Err(Errno::ACCESS | Errno::PERM) if port < FIRST_HIGH_PORT => {
+                Err(Errno::ACCESS | Errno::PERM) if port < FIRST_HIGH_PORT && protocol != Protocol::Icmp => {
                     ports.release(protocol, taken, now);
                     ports.forbid_low(unprivileged(), port);
                 }

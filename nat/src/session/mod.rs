@@ -137,6 +137,13 @@ pub struct Session {
 }
 
 impl Session {
+    /// The host's address that answers to the far end have to leave from; `None` to leave that to
+    /// the routes.
+    #[must_use]
+    pub const fn leaves_from(&self) -> Option<IpAddr> {
+        self.outside.via
+    }
+
     /// When it ends if nothing more is heard of it.
     #[must_use]
     pub fn ends(&self) -> Time {
@@ -198,7 +205,7 @@ impl<M> Table<M> {
         self.generation
     }
 
-    /// The mapping that an endpoint sends through.
+    /// The mapping that an endpoint sends through, unless that is a fixed one.
     #[must_use]
     pub fn mapping_of(&self, inside: InsideId, local: Endpoint) -> Option<u32> {
         self.by_local.get(&(inside, local)).copied()
@@ -242,20 +249,13 @@ impl<M> Table<M> {
         self.by_key.get(key).copied()
     }
 
-    /// Enters a mapping. With `sends` the endpoint sends through it, unless it has one for that.
-    pub fn add_mapping(
-        &mut self,
-        inside: InsideId,
-        local: Endpoint,
-        fixed: bool,
-        sends: bool,
-        data: M,
-    ) -> u32 {
+    /// Enters a mapping. One that is not fixed is the one its endpoint sends through.
+    pub fn add_mapping(&mut self, inside: InsideId, local: Endpoint, fixed: bool, data: M) -> u32 {
         let generation = self.next_generation();
         let mapping = Mapping { inside, local, fixed, generation, sessions: 0, data };
         let index = self.mappings.insert(mapping) as u32;
-        if sends {
-            self.by_local.entry((inside, local)).or_insert(index);
+        if !fixed {
+            self.by_local.insert((inside, local), index);
         }
         index
     }
@@ -280,19 +280,25 @@ impl<M> Table<M> {
         via: Option<IpAddr>,
         filtering: Filtering,
     ) -> Arrival {
-        let fixed = self.mapping(mapping).is_some_and(|mapping| mapping.fixed);
-        let find = |via| self.by_outside.get(&Outside { mapping, real, via }).copied();
-        let by_client = if fixed { find(via) } else { None };
-        if let Some(session) = by_client.or_else(|| find(None)) {
+        if let Some(session) = self.find_outside(mapping, real, via) {
             return Arrival::Session(session);
         }
-        let passes = fixed
+        let passes = self.mapping(mapping).is_some_and(|mapping| mapping.fixed)
             || match filtering {
                 Filtering::EndpointIndependent => true,
                 Filtering::AddressDependent => self.peers.contains_key(&(mapping, real.ip())),
                 Filtering::AddressAndPortDependent => false,
             };
         if passes { Arrival::Stranger } else { Arrival::Filtered }
+    }
+
+    /// The session with the far end `real`, which knows the host as `via`.
+    #[must_use]
+    pub fn find_outside(&self, mapping: u32, real: SocketAddr, via: Option<IpAddr>) -> Option<u32> {
+        let find = |via| self.by_outside.get(&Outside { mapping, real, via }).copied();
+        let fixed = self.mapping(mapping).is_some_and(|mapping| mapping.fixed);
+        let by_client = if fixed { find(via) } else { None };
+        by_client.or_else(|| find(None))
     }
 
     /// Enters a session. One that the container has begun with the same far end under another

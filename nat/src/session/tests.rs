@@ -32,7 +32,7 @@ fn published(mapping: u32, key: Key, real: SocketAddr, via: IpAddr) -> NewSessio
 #[test]
 fn rfc4787_req8_filtering_is_as_it_was_set() {
     let mut table = Table::default();
-    let mapping = table.add_mapping(InsideId(1), local(2), false, true, ());
+    let mapping = table.add_mapping(InsideId(1), local(2), false, ());
     let (peer, other_port, stranger) = (far(1, 53), far(1, 54), far(2, 53));
     let session = table.open(&outbound(mapping, key(1, 2, peer), peer), Time::ZERO);
     let arrival = |from, filtering| table.arrival(mapping, from, None, filtering);
@@ -53,7 +53,7 @@ fn rfc4787_req8_filtering_is_as_it_was_set() {
 #[test]
 fn a_client_that_uses_two_addresses_of_the_host_has_two_sessions() {
     let mut table = Table::default();
-    let mapping = table.add_mapping(InsideId(1), local(2), true, true, ());
+    let mapping = table.add_mapping(InsideId(1), local(2), true, ());
     let client = far(9, 7000);
     let [one, two] = [[192, 0, 2, 1], [192, 0, 2, 2]].map(IpAddr::from);
     let first = table.open(&published(mapping, key(1, 2, client), client, one), Time::ZERO);
@@ -71,7 +71,7 @@ fn a_client_that_uses_two_addresses_of_the_host_has_two_sessions() {
 #[test]
 fn a_client_is_remembered_longer_once_it_and_the_container_talk() {
     let mut table = Table::default();
-    let mapping = table.add_mapping(InsideId(1), local(2), true, true, ());
+    let mapping = table.add_mapping(InsideId(1), local(2), true, ());
     let (client, via) = (far(9, 7000), IpAddr::from([192, 0, 2, 1]));
     let session = table.open(&published(mapping, key(1, 2, client), client, via), Time::ZERO);
     table.received(session, 9, true, Time::ZERO);
@@ -89,7 +89,7 @@ fn a_client_is_remembered_longer_once_it_and_the_container_talk() {
 #[test]
 fn one_far_end_under_two_addresses_is_one_session_under_the_last() {
     let mut table = Table::default();
-    let mapping = table.add_mapping(InsideId(1), local(2), false, true, ());
+    let mapping = table.add_mapping(InsideId(1), local(2), false, ());
     let (real, one, two) = (far(1, 53), key(1, 2, far(10, 53)), key(1, 2, far(11, 53)));
     let session = table.open(&outbound(mapping, one, real), Time::ZERO);
     assert_eq!(table.open(&outbound(mapping, two, real), Time::ZERO), session);
@@ -132,7 +132,7 @@ impl Subject {
             let mapping = self
                 .table
                 .mapping_of(key.inside, key.local)
-                .unwrap_or_else(|| self.table.add_mapping(key.inside, key.local, false, true, host));
+                .unwrap_or_else(|| self.table.add_mapping(key.inside, key.local, false, host));
             self.table.open(&outbound(mapping, key, to), now)
         });
         self.table.sent(session, 1, now);
@@ -230,7 +230,7 @@ proptest! {
         steps in prop::collection::vec((0..2u32, 0..20u16, any::<bool>()), 0..100),
     ) {
         let mut table = Table::default();
-        let mappings = [0, 1].map(|inside| table.add_mapping(InsideId(inside), local(2), true, true, ()));
+        let mappings = [0, 1].map(|inside| table.add_mapping(InsideId(inside), local(2), true, ()));
         let mut model: [Vec<u32>; 2] = Default::default();
         let via = IpAddr::from([192, 0, 2, 1]);
         for (inside, port, close) in steps {

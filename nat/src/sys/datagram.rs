@@ -300,9 +300,9 @@ impl DatagramSocket {
         let received = usize::try_from(received).map_err(|_| last_error())?;
         for ((name, control), header) in names.iter().zip(&controls).zip(&headers).take(received) {
             // Whoever sends to a socket of this kind has an address.
-            let Some(from) = name.get(header.msg_hdr.msg_namelen) else { continue };
+            let nobody = SocketAddr::from(([0; 4], 0));
             into.push(Received {
-                from,
+                from: name.get(header.msg_hdr.msg_namelen).unwrap_or(nobody),
                 len: header.msg_len as usize,
                 segment: None,
                 hops: None,
