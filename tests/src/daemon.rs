@@ -74,25 +74,28 @@ impl Daemon {
     /// When it does not answer.
     pub fn start_on_own_host(resolv_conf: &str) -> Self {
         let mut daemon = Self::not_started();
-        std::fs::create_dir(daemon.host_etc()).expect("a directory");
-        std::fs::write(daemon.host_etc().join("resolv.conf"), resolv_conf).expect("a file");
-        let etc = daemon.host_etc().display().to_string();
-        let script = format!("ip link set lo up && mount --bind {etc} /etc && exec \"$@\"");
-        let user: &[&str] = if is_root() { &[] } else { &["--user", "--map-root-user"] };
-        let wrapper = [
-            &["unshare"],
-            user,
-            &["--net", "--mount", "--propagation=slave", "--", "sh", "-c", &script, "sh"],
-        ]
-        .concat();
-        daemon.wrap(&wrapper);
+        daemon.wrapper = daemon.own_host(resolv_conf);
         daemon.start_again();
         daemon
     }
 
+    /// The command in front of a daemon's that gives it a host of its own.
+    ///
+    /// # Panics
+    /// When its files cannot be made.
+    pub fn own_host(&self, resolv_conf: &str) -> Vec<String> {
+        std::fs::create_dir(self.host_etc()).expect("a directory");
+        std::fs::write(self.host_etc().join("resolv.conf"), resolv_conf).expect("a file");
+        let etc = self.host_etc().display().to_string();
+        let script = format!("ip link set lo up && mount --bind {etc} /etc && exec \"$@\"");
+        let user: &[&str] = if is_root() { &[] } else { &["--user", "--map-root-user"] };
+        let shell = ["--net", "--mount", "--propagation=slave", "--", "sh", "-c", &script, "sh"];
+        [&["unshare"], user, &shell].concat().into_iter().map(str::to_owned).collect()
+    }
+
     /// From now on the daemon is started by this command, which becomes it.
-    pub fn wrap(&mut self, wrapper: &[&str]) {
-        self.wrapper = wrapper.iter().map(|&word| word.to_owned()).collect();
+    pub fn wrap(&mut self, wrapper: &[String]) {
+        self.wrapper = wrapper.to_vec();
     }
 
     /// What is /etc for a daemon with a host of its own.
@@ -160,19 +163,28 @@ impl Daemon {
     /// # Panics
     /// When it does not answer.
     pub fn start_again(&mut self) {
+        assert!(self.try_start(), "the daemon ended early: {}", self.log());
+    }
+
+    /// The same of one that may end at once; whether it answers.
+    ///
+    /// # Panics
+    /// When it does neither.
+    pub fn try_start(&mut self) -> bool {
         let log = File::options().create(true).append(true).open(self.dir.path().join("daemon.log"));
         let log = log.expect("a log file");
         let mut command = self.daemon_command();
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("one more descriptor")).stderr(log);
         let mut child = command.spawn().expect("a daemon");
         let socket = self.socket();
-        eventually("the daemon to answer on its socket", || {
-            if let Ok(Some(status)) = child.try_wait() {
-                panic!("the daemon ended early, {status}: {}", self.log());
+        let answers = eventually("the daemon to answer on its socket", || {
+            if let Ok(Some(_)) = child.try_wait() {
+                return Some(false);
             }
-            UnixStream::connect(&socket).ok()
+            UnixStream::connect(&socket).ok().map(|_| true)
         });
         self.process = Some(child);
+        answers
     }
 
     /// What the daemon has said.

@@ -11,9 +11,11 @@ use crate::{
     path::Path,
 };
 
-/// Bytes held before they are sent without waiting for the end: some super-frames, few enough
-/// to stay in the processor's cache.
+/// Bytes there is room for.
 const ARENA: usize = 256 << 10;
+/// Bytes from which on a full message does not wait for the end: while they are in the processor's
+/// cache the kernel copies them at little cost.
+const ENOUGH: usize = 60 << 10;
 /// Messages held. Replication to many peers fills this first.
 const MESSAGES: usize = 512;
 /// Datagrams of one message: what every kernel with `UDP_SEGMENT` takes (`UDP_MAX_SEGMENTS`).
@@ -44,14 +46,17 @@ struct Run {
 }
 
 impl Run {
+    /// One message can take a datagram of `bytes` more, which lies right behind it.
+    fn takes(&self, bytes: usize) -> bool {
+        self.to - self.from == usize::from(self.segment) * usize::from(self.count)
+            && bytes <= usize::from(self.segment)
+            && self.count < MAX_SEGMENTS
+            && self.to - self.from + bytes <= MAX_BYTES
+    }
+
     /// The run with one more datagram, which lies right behind it, if one message can take both.
     fn join(&self, next: Run) -> Option<Run> {
-        let full = self.to - self.from == usize::from(self.segment) * usize::from(self.count);
-        let fits = self.to == next.from
-            && full
-            && next.segment <= self.segment
-            && self.count < MAX_SEGMENTS
-            && next.to - self.from <= MAX_BYTES;
+        let fits = self.to == next.from && self.takes(next.to - next.from);
         fits.then(|| Run { to: next.to, count: self.count + 1, ..*self })
     }
 }
@@ -188,7 +193,8 @@ impl Batch {
         fill: impl FnOnce(&mut [u8]) -> bool,
     ) -> Result<(), SendError> {
         let needed = HEADER_LEN + len;
-        if self.lacks_room(needed) {
+        let full = pending.is_some_and(|run| !run.takes(needed));
+        if self.lacks_room(needed) || full && self.used >= ENOUGH {
             if let Some(run) = pending.take() {
                 self.post(run, targets, flush);
             }

@@ -29,6 +29,7 @@ pub fn run(host: Option<&str>, args: &Daemon, starter: Option<&Channel>) -> Outc
             switch,
             idle_exit: args.idle_exit.map(Duration::from_secs),
             live_restore: args.live_restore,
+            host_interface: args.host_interface,
         };
         serve::run(&config, || report(starter, &Readiness::Ready)).map_err(|e| Failure::new(e.to_string()))
     })();

@@ -32,6 +32,8 @@ pub struct Config {
     pub idle_exit: Option<Duration>,
     /// Containers outlive an orderly end, as with Docker's flag of this name.
     pub live_restore: bool,
+    /// The host has an interface on every network, with the gateway's addresses.
+    pub host_interface: bool,
 }
 
 /// Why the daemon could not start, or had to end.
@@ -172,7 +174,8 @@ async fn serve(
             None
         }
     };
-    let daemon = Daemon::new(switch, store, config.data_dir.clone(), resolver, outside)?;
+    let daemon =
+        Daemon::new(switch, store, config.data_dir.clone(), resolver, outside, config.host_interface)?;
     let (listener, socket_lock) = listen(&config.socket)?;
     daemon.recover().await?;
 

@@ -248,6 +248,11 @@ impl Worker {
                     };
                     port.counters().rx_dropped(self.ctx.worker, reason);
                 }
+                Received::Ended => {
+                    drop(ports);
+                    self.forget(slot);
+                    return;
+                }
                 Received::Gone => {
                     let (bridge, port) = (bridge.uid(), port.clone());
                     drop(ports);

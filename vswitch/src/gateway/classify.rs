@@ -110,7 +110,7 @@ fn local(state: &State, frame: &[u8], protocol: u8) -> Class {
         Some((_, DNS_PORT)) => Class::DnsTcp,
         // What a container says to somebody who has no address but the gateway's: a client of a
         // published port that came over the host's loopback.
-        _ if protocol == ipproto::TCP && state.config.beyond.is_some() => Class::Beyond,
+        Some((_, port)) if state.config.beyond.is_some() && port != dhcp::SERVER_PORT => Class::Beyond,
         _ => Class::Local,
     }
 }

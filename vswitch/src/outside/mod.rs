@@ -5,6 +5,7 @@
 //! carries it; the engine's sockets are in the same epoll as the worker's ports. An engine lives in
 //! its thread's local storage: nobody else can reach it, so there is nothing to lock.
 
+mod apart;
 mod shard;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -19,6 +20,7 @@ use crate::dataplane::port::{Deliver, Trunk};
 use crate::dataplane::switch::TrunkId;
 use crate::dataplane::{Bridge, DropReason, Port, Switch};
 use crate::gateway::Beyond;
+pub use apart::{Apart, Subnets};
 use shard::{SHARD, Shard, Way};
 
 /// Why there is no way out.

@@ -15,7 +15,7 @@ use crate::control::expose;
 use crate::control::id;
 use crate::control::net::{IpamConfig, NetError, PoolError};
 use crate::control::publish::{self, Wish};
-use crate::control::record::{Container, Dns, Endpoint, ExposedPort, Mode, Origin, Protocol, Status};
+use crate::control::record::{Container, Dns, Endpoint, ExposedPort, Mode, Origin, Status};
 use crate::control::request::{CreateReply, CreateRequest, EndpointRequest};
 use crate::sandbox::spec::{EtcFiles, InitSpec, NetworkNamespace, PortSpec, Sandbox, Target};
 
@@ -195,9 +195,6 @@ fn draft(id: &str, dir: &std::path::Path, request: CreateRequest) -> Result<Cont
         let already: BTreeSet<ExposedPort> = published.iter().map(|wish| wish.port).collect();
         let rest = exposed.iter().filter(|port| !already.contains(port));
         published.extend(rest.map(|port| Wish { port: *port, address: None, host: None }));
-    }
-    if published.iter().any(|wish| wish.port.protocol == Protocol::Udp) {
-        return Err(ControlError::Invalid("UDP ports cannot be published yet".into()));
     }
     let hosts: Result<Vec<_>, ControlError> =
         request.extra_hosts.iter().map(|word| super::etc::extra_host(word)).collect();

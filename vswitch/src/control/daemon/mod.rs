@@ -3,6 +3,7 @@
 mod create;
 mod directory;
 mod etc;
+mod host_interface;
 mod life;
 mod networks;
 mod plug;
@@ -30,7 +31,7 @@ use super::shim_link::ShimLink;
 use super::store::Store;
 use crate::dataplane::{Bridge, Port, Switch};
 use crate::names::Resolver;
-use crate::outside::{Inside, Outside};
+use crate::outside::{Inside, Outside, Subnets};
 use crate::sandbox::spec::ShimRequest;
 
 pub use directory::Directory;
@@ -175,6 +176,8 @@ pub struct Daemon {
     resolver: Arc<Resolver>,
     /// There is a way out of networks.
     outside: Option<Outside>,
+    /// The host has an interface on every network, and these are their subnets.
+    host_subnets: Option<Arc<Subnets>>,
     free_ports: Mutex<FreePorts>,
     events: Events,
     changed: Notify,
@@ -328,17 +331,22 @@ impl Books {
 }
 
 impl Daemon {
-    /// Opens the books. Follow with [`Daemon::recover`].
+    /// Opens the books, with an interface of the host's on every network or not. Follow with
+    /// [`Daemon::recover`].
     ///
     /// # Errors
-    /// When they cannot be read.
+    /// When they cannot be read, or an interface cannot be made.
     pub fn new(
         switch: Switch,
         store: Store,
         data_dir: PathBuf,
         resolver: Arc<Resolver>,
         outside: Option<Outside>,
+        host_interface: bool,
     ) -> Result<Arc<Self>, ControlError> {
+        if host_interface {
+            host_interface::permitted()?;
+        }
         let daemon = Arc::new(Self {
             switch,
             store,
@@ -347,6 +355,7 @@ impl Daemon {
             writing: Mutex::default(),
             resolver,
             outside,
+            host_subnets: host_interface.then(Arc::default),
             free_ports: Mutex::default(),
             events: Events::default(),
             changed: Notify::new(),

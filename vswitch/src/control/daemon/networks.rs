@@ -10,7 +10,7 @@ use crate::control::net::create::{Surroundings, create};
 use crate::control::net::request::NetworkCreateRequest;
 use crate::control::net::selection::PruneFilter;
 use crate::control::net::{IpamConfig, NetworkRecord, Pool, host_routes};
-use crate::outside::Outside;
+use crate::outside::{Apart, Outside};
 
 type Make = fn(String, u64) -> NetworkRecord;
 
@@ -34,7 +34,17 @@ impl Daemon {
             let network = self.network_at_work(record)?;
             self.books.lock().insert_network(network);
         }
+        self.refresh_host_subnets();
         Ok(())
+    }
+
+    /// Keeps the networks apart that the host has interfaces on.
+    fn refresh_host_subnets(&self) {
+        if let Some(subnets) = &self.host_subnets {
+            let books = self.books.lock();
+            let switched = books.networks.values().filter(|network| network.fabric.is_some());
+            subnets.set(switched.flat_map(|network| network.record.active()).map(|config| config.subnet));
+        }
     }
 
     /// A network with its pools and its switching; nobody is on it yet.
@@ -42,9 +52,12 @@ impl Daemon {
         let pools: Result<Vec<Pool>, _> = record.active().map(IpamConfig::pool).collect();
         let pools = pools.map_err(|e| ControlError::Failed(format!("network {}: {e}", record.name)))?;
         let fabric = if record.has_addresses() {
-            let beyond = self.outside.as_ref().map(|_| Outside::beyond());
-            let fabric = off_the_runtime(|| Fabric::new(&self.switch, &self.resolver, beyond, &record));
-            Some(fabric.map_err(|e| ControlError::Failed(format!("network {}: {e}", record.name)))?)
+            let beyond = self.outside.as_ref().map(|_| match &self.host_subnets {
+                Some(subnets) => Apart::new(Outside::beyond(), subnets.clone()),
+                None => Outside::beyond(),
+            });
+            let host = self.host_subnets.is_some();
+            Some(off_the_runtime(|| Fabric::new(&self.switch, &self.resolver, beyond, &record, host))?)
         } else {
             None
         };
@@ -72,6 +85,7 @@ impl Daemon {
             return Err(error);
         }
         self.books.lock().insert_network(network);
+        self.refresh_host_subnets();
         self.events.network("create", &record, None);
         Ok(id)
     }
@@ -121,6 +135,7 @@ impl Daemon {
             return Err(error.into());
         }
         self.tear_down(&network);
+        self.refresh_host_subnets();
         self.events.network("destroy", &network.record, None);
         Ok(())
     }

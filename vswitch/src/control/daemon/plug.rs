@@ -158,6 +158,7 @@ impl Daemon {
     /// Tells the networks of a container's endpoints that they are there.
     pub(super) fn enter(&self, record: &Container) {
         let books = self.books.lock();
+        books.tell_gateways(record, &Arc::new(books.name_view(record)));
         for endpoint in &record.endpoints {
             let Some(network) = books.networks.get(&endpoint.network_id) else { continue };
             if let Some(fabric) = &network.fabric {

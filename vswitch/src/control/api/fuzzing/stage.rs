@@ -27,7 +27,7 @@ pub fn daemon(dir: &Path) -> Result<Arc<Daemon>, Box<dyn Error>> {
     let switch = Switch::new(&SwitchConfig { workers: 1, busy_poll: Duration::ZERO }, &events)?;
     let store = Store::open(&dir.join("db"))?;
     let resolver = Resolver::new(names::Config::default());
-    Ok(Daemon::new(switch, store, dir.to_owned(), resolver, None)?)
+    Ok(Daemon::new(switch, store, dir.to_owned(), resolver, None, false)?)
 }
 
 /// Stands in for a container's shim: it says that all it was asked for is done.
