@@ -11,7 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::command::{Background, Output, run, run_with_input};
-use crate::wait::{DEADLINE, child_end, eventually};
+use crate::wait::{DEADLINE, child_end, eventually, kill_and_wait};
 use crate::{bins, http, is_root, leak};
 
 /// A directory with a socket and a data directory, and mostly a daemon that serves them.
@@ -458,10 +458,8 @@ impl Daemon {
     pub fn end_started_daemons(&self) {
         for process in self.leftovers() {
             if process.command.contains(" daemon ") {
-                let _ = kill(Pid::from_raw(process.pid), Signal::SIGKILL);
-                eventually("a daemon to end", || {
-                    (!self.leftovers().iter().any(|other| other.pid == process.pid)).then_some(())
-                });
+                // Its environment goes before its lock and its socket do.
+                kill_and_wait(process.pid);
             }
         }
     }
