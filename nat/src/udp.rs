@@ -80,9 +80,11 @@ mod tests {
             let mut joined: Vec<(Run, Vec<usize>)> = Vec::new();
             for run in runs {
                 let datagrams = cut(&run);
-                match joined.last_mut() {
-                    Some((last, all)) if last.join(&run) => all.extend(datagrams),
-                    _ => joined.push((run, datagrams)),
+                let before = joined.last_mut();
+                if let Some((last, all)) = before && last.join(&run) {
+                    all.extend(datagrams);
+                } else {
+                    joined.push((run, datagrams));
                 }
             }
             for (run, datagrams) in joined {
