@@ -19,6 +19,8 @@ mod icmp;
 mod icmp_error;
 mod notice;
 mod outside;
+#[cfg(test)]
+mod rfc;
 mod tcp;
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,9 @@ use std::{
 
 use rustix::{
     io::{self, Errno},
-    net::{AddressFamily, Protocol, SocketFlags, SocketType, bind, getsockname, ipproto, socket_with, sockopt},
+    net::{
+        AddressFamily, Protocol, SocketFlags, SocketType, bind, getsockname, ipproto, socket_with, sockopt,
+    },
 };
 
 use super::{
@@ -110,6 +112,9 @@ impl DatagramSocket {
     /// kernel can.
     pub(crate) fn udp(v6: bool) -> io::Result<Self> {
         let socket = Self::new(v6, SocketType::DGRAM, None)?;
+        if v6 {
+            sockopt::set_ipv6_v6only(&socket.fd, true)?;
+        }
         // Without it datagrams come one by one.
         let _ = socket.set(libc::SOL_UDP, UDP_GRO, 1);
         socket.report()?;
@@ -150,9 +155,6 @@ impl DatagramSocket {
     fn new(v6: bool, kind: SocketType, protocol: Option<Protocol>) -> io::Result<Self> {
         let family = if v6 { AddressFamily::INET6 } else { AddressFamily::INET };
         let fd = socket_with(family, kind, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC, protocol)?;
-        if v6 {
-            sockopt::set_ipv6_v6only(&fd, true)?;
-        }
         let _ = sockopt::set_socket_recv_buffer_size(&fd, BUFFER);
         let _ = sockopt::set_socket_send_buffer_size(&fd, BUFFER);
         Ok(Self { fd, v6, may_fragment: None })
@@ -236,8 +238,7 @@ impl DatagramSocket {
         let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
         // SAFETY: the first `count` headers point to names, controls and slices that outlive the
         // call, with their lengths; the kernel writes to the headers only. An `IoSlice` is an iovec.
-        let sent =
-            unsafe { libc::sendmmsg(self.fd.as_raw_fd(), headers.as_mut_ptr(), count, flags as _) };
+        let sent = unsafe { libc::sendmmsg(self.fd.as_raw_fd(), headers.as_mut_ptr(), count, flags as _) };
         usize::try_from(sent).map_err(|_| last_error())
     }
 
@@ -269,11 +270,7 @@ impl DatagramSocket {
     ///
     /// # Errors
     /// `AGAIN` if nothing is there; what a datagram that was sent earlier met with.
-    pub(crate) fn receive(
-        &self,
-        buffers: &mut [IoSliceMut<'_>],
-        into: &mut Vec<Received>,
-    ) -> io::Result<()> {
+    pub(crate) fn receive(&self, buffers: &mut [IoSliceMut<'_>], into: &mut Vec<Received>) -> io::Result<()> {
         into.clear();
         let mut names = [Name::EMPTY; AT_ONCE];
         let mut controls = [ReceiveControl::EMPTY; AT_ONCE];

@@ -50,11 +50,7 @@ impl Units {
 /// to themselves: whoever meets one has to cut it.
 fn gather(batch: &Batch, first: u32, cuts: bool) -> Option<Units> {
     let (piece, _) = batch.piece(first)?;
-    let mut gathered = Units {
-        units: [None; AT_ONCE],
-        next: first,
-        may_fragment: piece.packet.may_fragment,
-    };
+    let mut gathered = Units { units: [None; AT_ONCE], next: first, may_fragment: piece.packet.may_fragment };
     let (mut slots, mut pieces) = (gathered.units.iter_mut(), 0);
     let mut open: Option<&mut Unit> = None;
     while let Some((piece, next)) = batch.piece(gathered.next) {
@@ -176,14 +172,8 @@ impl Sender<'_> {
             }
         }
         // Messages of nothing where there are no more units.
-        let nowhere = Message {
-            to: mapping.data.bound,
-            data: &[],
-            hops: 0,
-            tos: 0,
-            segment: None,
-            via: None,
-        };
+        let nowhere =
+            Message { to: mapping.data.bound, data: &[], hops: 0, tos: 0, segment: None, via: None };
         let mut messages = [nowhere; AT_ONCE];
         let (mut rest, mut count) = (slices.as_slice(), 0);
         for (message, unit) in messages.iter_mut().zip(units.iter()) {
@@ -224,7 +214,8 @@ impl Sender<'_> {
                     // EIO, or a kernel without it: the way has no checksums to offer (udp(7)).
                     self.cannot_cut |=
                         unit.run.count() > 1 && matches!(errno, Errno::IO | Errno::OPNOTSUPP) && cuts;
-                    let earlier = !matches!(errno, Errno::IO | Errno::INVAL | Errno::MSGSIZE | Errno::OPNOTSUPP);
+                    let earlier =
+                        !matches!(errno, Errno::IO | Errno::INVAL | Errno::MSGSIZE | Errno::OPNOTSUPP);
                     if earlier && !again {
                         self.take_troubles();
                         again = true;
