@@ -4,6 +4,7 @@ use std::fs::File;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -11,15 +12,24 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::command::{Background, Output, run, run_with_input};
+<<<<<<< HEAD
 use crate::wait::{DEADLINE, child_end, eventually, kill_and_wait};
 use crate::{bins, http, is_root, leak};
+=======
+use crate::wait::{DEADLINE, child_end, eventually};
+use crate::{Netns, bins, leak};
+>>>>>>> w-hostif
 
 /// A directory with a socket and a data directory, and mostly a daemon that serves them.
 pub struct Daemon {
     dir: TempDir,
     arguments: Vec<String>,
+<<<<<<< HEAD
     /// A command in front of the daemon's.
     wrapper: Vec<String>,
+=======
+    netns: Option<Arc<Netns>>,
+>>>>>>> w-hostif
     process: Option<Child>,
 }
 
@@ -58,12 +68,22 @@ impl Daemon {
         daemon
     }
 
+    /// Starts one with more arguments in another network namespace, which is its host then.
+    pub fn start_in(netns: &Arc<Netns>, arguments: &[&str]) -> Self {
+        let mut daemon = Self::not_started();
+        daemon.arguments = arguments.iter().map(|&a| a.to_owned()).collect();
+        daemon.netns = Some(netns.clone());
+        daemon.start_again();
+        daemon
+    }
+
     /// Only the directory, for daemons that do not start and those that `run` starts.
     ///
     /// # Panics
     /// When no directory can be made.
     pub fn not_started() -> Self {
         let dir = tempfile::Builder::new().prefix("vst-").tempdir().expect("a temporary directory");
+<<<<<<< HEAD
         Self { dir, arguments: Vec::new(), wrapper: Vec::new(), process: None }
     }
 
@@ -112,6 +132,9 @@ impl Daemon {
         }
         command.args(["--net", "--", program]).args(arguments).env(leak::MARK, self.mark());
         command
+=======
+        Self { dir, arguments: Vec::new(), netns: None, process: None }
+>>>>>>> w-hostif
     }
 
     /// The test's directory.
@@ -146,6 +169,7 @@ impl Daemon {
     pub fn daemon_command(&self) -> Command {
         let mut command = self.vswitch(&["daemon", "--data-dir"]);
         command.arg(self.data_dir()).args(&self.arguments);
+<<<<<<< HEAD
         let Some((program, arguments)) = self.wrapper.split_first() else { return command };
         let mut wrapped = Command::new(program);
         wrapped.args(arguments).arg(command.get_program()).args(command.get_args());
@@ -156,6 +180,19 @@ impl Daemon {
             };
         }
         wrapped
+=======
+        let Some(netns) = &self.netns else { return command };
+        let program = command.get_program().to_str().expect("a path of text");
+        let arguments: Vec<&str> = command.get_args().map(|a| a.to_str().expect("text")).collect();
+        let mut inside = netns.command(program, &arguments);
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => inside.env(name, value),
+                None => inside.env_remove(name),
+            };
+        }
+        inside
+>>>>>>> w-hostif
     }
 
     /// Starts the daemon, on what an earlier one may have left.
