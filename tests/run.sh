@@ -16,12 +16,8 @@ fail() { printf '%s\n' "$*" >&2; exit 1; }
 needed=(
     cc:gcc ip:iproute2 ping:iputils-ping arping:arping nc:netcat-openbsd iperf3:iperf3
     tcpdump:tcpdump tshark:tshark capinfos:wireshark-common ps:procps newuidmap:uidmap
-<<<<<<< HEAD
     unshare:util-linux nsenter:util-linux setpriv:util-linux flock:util-linux useradd:passwd udhcpc:udhcpc
     dig:bind9-dnsutils
-=======
-    unshare:util-linux nsenter:util-linux setpriv:util-linux flock:util-linux useradd:passwd udhcpc:udhcpc dig:bind9-dnsutils
->>>>>>> w-hostif
 )
 # Where Docker's client is put on systems that have no package of it alone.
 docker_dir=${CARGO_TARGET_DIR:-$PWD/target}/docker-client

@@ -12,24 +12,16 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::command::{Background, Output, run, run_with_input};
-<<<<<<< HEAD
 use crate::wait::{DEADLINE, child_end, eventually, kill_and_wait};
-use crate::{bins, http, is_root, leak};
-=======
-use crate::wait::{DEADLINE, child_end, eventually};
-use crate::{Netns, bins, leak};
->>>>>>> w-hostif
+use crate::{Netns, bins, http, is_root, leak};
 
 /// A directory with a socket and a data directory, and mostly a daemon that serves them.
 pub struct Daemon {
     dir: TempDir,
     arguments: Vec<String>,
-<<<<<<< HEAD
     /// A command in front of the daemon's.
     wrapper: Vec<String>,
-=======
     netns: Option<Arc<Netns>>,
->>>>>>> w-hostif
     process: Option<Child>,
 }
 
@@ -83,8 +75,7 @@ impl Daemon {
     /// When no directory can be made.
     pub fn not_started() -> Self {
         let dir = tempfile::Builder::new().prefix("vst-").tempdir().expect("a temporary directory");
-<<<<<<< HEAD
-        Self { dir, arguments: Vec::new(), wrapper: Vec::new(), process: None }
+        Self { dir, arguments: Vec::new(), wrapper: Vec::new(), netns: None, process: None }
     }
 
     /// Starts one on a host of its own: with no interface but `lo`, and with this resolv.conf. Both
@@ -132,9 +123,6 @@ impl Daemon {
         }
         command.args(["--net", "--", program]).args(arguments).env(leak::MARK, self.mark());
         command
-=======
-        Self { dir, arguments: Vec::new(), netns: None, process: None }
->>>>>>> w-hostif
     }
 
     /// The test's directory.
@@ -169,30 +157,16 @@ impl Daemon {
     pub fn daemon_command(&self) -> Command {
         let mut command = self.vswitch(&["daemon", "--data-dir"]);
         command.arg(self.data_dir()).args(&self.arguments);
-<<<<<<< HEAD
+        let command = match &self.netns {
+            None => command,
+            Some(netns) => within(&command, |program, arguments| netns.command(program, arguments)),
+        };
         let Some((program, arguments)) = self.wrapper.split_first() else { return command };
-        let mut wrapped = Command::new(program);
-        wrapped.args(arguments).arg(command.get_program()).args(command.get_args());
-        for (name, value) in command.get_envs() {
-            match value {
-                Some(value) => wrapped.env(name, value),
-                None => wrapped.env_remove(name),
-            };
-        }
-        wrapped
-=======
-        let Some(netns) = &self.netns else { return command };
-        let program = command.get_program().to_str().expect("a path of text");
-        let arguments: Vec<&str> = command.get_args().map(|a| a.to_str().expect("text")).collect();
-        let mut inside = netns.command(program, &arguments);
-        for (name, value) in command.get_envs() {
-            match value {
-                Some(value) => inside.env(name, value),
-                None => inside.env_remove(name),
-            };
-        }
-        inside
->>>>>>> w-hostif
+        within(&command, |inner, inner_arguments| {
+            let mut wrapped = Command::new(program);
+            wrapped.args(arguments).arg(inner).args(inner_arguments);
+            wrapped
+        })
     }
 
     /// Starts the daemon, on what an earlier one may have left.
@@ -542,4 +516,18 @@ impl Drop for Daemon {
         let mounts = leak::mounts_below(self.dir.path());
         assert!(mounts.is_empty(), "left mounted: {mounts:#?}");
     }
+}
+
+/// The same command started by another, with its environment.
+fn within(command: &Command, start: impl FnOnce(&str, &[&str]) -> Command) -> Command {
+    let program = command.get_program().to_str().expect("a path of text");
+    let arguments: Vec<&str> = command.get_args().map(|a| a.to_str().expect("text")).collect();
+    let mut outer = start(program, &arguments);
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => outer.env(name, value),
+            None => outer.env_remove(name),
+        };
+    }
+    outer
 }

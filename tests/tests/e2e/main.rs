@@ -17,11 +17,8 @@ mod ends;
 mod exec;
 mod forbidden;
 mod forwarding;
-<<<<<<< HEAD
 mod gateway;
-=======
 mod host_interface;
->>>>>>> w-hostif
 mod hostile;
 mod life;
 mod list;
