@@ -308,7 +308,7 @@ impl DatagramSocket {
                 cut: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
             });
             if let Some(last) = into.last_mut() {
-                self.read_controls(control, header.msg_hdr.msg_controllen as usize, last);
+                self.read_controls(control, header.msg_hdr.msg_controllen, last);
             }
         }
         Ok(())

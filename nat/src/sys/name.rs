@@ -30,7 +30,7 @@ impl Name {
                 (libc::AF_INET6, LEN)
             }
         };
-        self.put(0, &(family as libc::sa_family_t).to_ne_bytes());
+        self.put(0, &libc::sa_family_t::try_from(family).unwrap_or_default().to_ne_bytes());
         self.put(2, &port);
         len as libc::socklen_t
     }
