@@ -124,24 +124,21 @@ pub(crate) fn write(
     let (head, body) = message.split_at_mut_checked(icmpv4::HEADER_LEN)?;
     head.fill(0);
     body.copy_from_slice(quote);
-    match (route.source, route.destination) {
-        (IpAddr::V6(source), IpAddr::V6(destination)) => {
-            let mut icmp = Icmpv6Packet::new_checked(message).ok()?;
-            let (kind, code, word) = trouble.v6();
-            icmp.set_kind(kind);
-            icmp.set_code(code);
-            icmp.set_mtu(word);
-            icmp.fill_checksum(source, destination);
-        }
-        _ => {
-            let mut icmp = Icmpv4Packet::new_checked(message).ok()?;
-            let (kind, code, word) = trouble.v4();
-            icmp.set_kind(kind);
-            icmp.set_code(code);
-            icmp.set_ident((word >> 16) as u16);
-            icmp.set_mtu(word as u16);
-            icmp.fill_checksum();
-        }
+    if let (IpAddr::V6(source), IpAddr::V6(destination)) = (route.source, route.destination) {
+        let mut icmp = Icmpv6Packet::new_checked(message).ok()?;
+        let (kind, code, word) = trouble.v6();
+        icmp.set_kind(kind);
+        icmp.set_code(code);
+        icmp.set_mtu(word);
+        icmp.fill_checksum(source, destination);
+    } else {
+        let mut icmp = Icmpv4Packet::new_checked(message).ok()?;
+        let (kind, code, word) = trouble.v4();
+        icmp.set_kind(kind);
+        icmp.set_code(code);
+        icmp.set_ident((word >> 16) as u16);
+        icmp.set_mtu(word as u16);
+        icmp.fill_checksum();
     }
     frame.commit_plain(total).ok()
 }
