@@ -191,7 +191,7 @@ impl Core {
             return;
         }
         let Some(link) = host.link() else { return };
-        let Route { source, destination } = host.from_gateway(destination, source);
+        let Route { source, destination } = host.gateway_route(destination, source);
         let route = Route { source, destination };
         if icmp_error::write(&mut self.scratch, link, route, trouble, quote).is_some() {
             let _ = Self::send(&mut self.counters, inside, &mut self.scratch, out);

@@ -130,7 +130,7 @@ impl Host {
 
     /// The route from the gateway to it, in the IP version of `like`; from `like` where the gateway
     /// has no address.
-    pub(crate) fn from_gateway(&self, like: IpAddr, to: IpAddr) -> Route {
+    pub(crate) fn gateway_route(&self, like: IpAddr, to: IpAddr) -> Route {
         Route { source: self.gateway(like).unwrap_or(like), destination: to }
     }
 

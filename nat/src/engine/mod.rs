@@ -22,6 +22,8 @@ mod outside;
 #[cfg(test)]
 mod rfc;
 mod tcp;
+#[cfg(test)]
+mod tests;
 mod token;
 mod udp;
 mod view;
@@ -203,11 +205,11 @@ impl Engine {
 
     fn take(&mut self, packet: &Packet, frame: &mut Frame, out: &mut dyn Inside) -> Result<(), Reason> {
         match Carries::of(&packet.ip)? {
-            Carries::Tcp => self.tcp.from_inside(&mut self.core, packet, frame, out),
-            Carries::Udp => self.udp.take_datagram(&mut self.core, packet, frame, out),
-            Carries::Icmp => self.icmp.take_message(&mut self.core, &self.udp, packet, frame, out),
+            Carries::Tcp => self.tcp.take_frame(&mut self.core, packet, frame, out),
+            Carries::Udp => self.udp.take_frame(&mut self.core, packet, frame, out),
+            Carries::Icmp => self.icmp.take_frame(&mut self.core, &self.udp, packet, frame, out),
             Carries::Fragment => {
-                if !self.fragments.take_fragment(&mut self.core, packet, frame)? {
+                if !self.fragments.take_frame(&mut self.core, packet, frame)? {
                     return Ok(());
                 }
                 let mut whole = self.core.admit(packet.inside, frame, out)?;
