@@ -498,7 +498,7 @@ in_namespace! {
         let (server, spare) = (server(1, false), server(1, false));
         let from = bench.reach(2, 40_000, &server);
         let used = rustix::io::dup(&server).unwrap();
-        let limit = std::os::fd::AsRawFd::as_raw_fd(&used) as u64;
+        let limit = u64::try_from(std::os::fd::AsRawFd::as_raw_fd(&used)).unwrap();
         drop(used);
         setrlimit(Resource::Nofile, Rlimit { current: Some(limit), maximum: Some(1024) }).unwrap();
         bench.send(&datagram(2, 40_001, seen(server.local_addr().unwrap()), b"hello"));
