@@ -1,5 +1,6 @@
 //! The daemon's books: which networks and containers there are, where they stand, what they hold.
 
+mod advertise;
 mod create;
 mod directory;
 mod etc;
