@@ -78,10 +78,10 @@ impl Daemon {
 
     /// Listens to a shim until its container ends.
     pub(super) async fn follow(self: Arc<Self>, id: String, link: Arc<ShimLink>) {
-        let netns = self.view(&id).ok().and_then(|view| {
+        let namespaces = self.view(&id).ok().and_then(|view| {
             // Who sees another's network lives among others' processes.
             let own = matches!(view.record.mode, Mode::Networks | Mode::None) && view.pid > 0;
-            own.then(|| reaper::NetnsId::of(view.pid).ok()).flatten()
+            own.then(|| reaper::Namespaces::of(view.pid).ok()).flatten()
         });
         loop {
             match link.recv().await {
@@ -94,8 +94,8 @@ impl Daemon {
                 Err(_) => {
                     link.hang_up();
                     // The shim died, and its command with it; the command's children are left.
-                    if let Some(netns) = netns {
-                        let killed = tokio::task::spawn_blocking(move || reaper::kill_all(&netns));
+                    if let Some(namespaces) = namespaces {
+                        let killed = tokio::task::spawn_blocking(move || reaper::kill_all(&namespaces));
                         let _ = killed.await;
                     }
                     self.finish(&id, 137);
