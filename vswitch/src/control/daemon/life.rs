@@ -29,7 +29,7 @@ impl Daemon {
     /// The container is gone then.
     pub async fn start(self: &Arc<Self>, id: &str) -> Result<(), ControlError> {
         let id = self.resolve(id)?;
-        {
+        let turn = {
             let mut books = self.books.lock();
             let live = books.live_mut(&id)?;
             if live.record.status != Status::Created || std::mem::replace(&mut live.starting, true) {
@@ -38,7 +38,10 @@ impl Daemon {
                     short(&id)
                 )));
             }
-        }
+            live.turn.clone()
+        };
+        // Until somebody listens to the shim nobody else may ask it for something.
+        let _turn = turn.lock().await;
         let result = self.start_reserved(&id).await;
         if result.is_err() {
             self.forget(&id);
