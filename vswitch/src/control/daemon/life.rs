@@ -59,7 +59,7 @@ impl Daemon {
         })?;
         self.open_ports(id, listeners);
         // Neighbours and names before the command can ask for them.
-        self.enter(&record);
+        self.enter(id);
         let gone = |_| ControlError::Failed("the container's shim died".into());
         link.send(&ShimRequest::Start).map_err(gone)?;
         let answer = tokio::time::timeout(SHIM_ANSWER, link.recv()).await;
@@ -300,11 +300,11 @@ impl Daemon {
                 plugged.port.set_owner(name);
             }
         }
-        if record.is_running() {
-            for endpoint in &record.endpoints {
+        if let Some(present) = books.containers.get(&id).and_then(Live::present) {
+            for endpoint in &present.endpoints {
                 let fabric = books.networks.get(&endpoint.network_id).and_then(|n| n.fabric.as_ref());
                 if let Some(fabric) = fabric {
-                    fabric.name(&record, endpoint);
+                    fabric.name(present, endpoint);
                 }
             }
         }

@@ -115,6 +115,12 @@ impl Live {
         }
     }
 
+    /// Its record while its networks may know of it: once its holdings are taken they are told, or
+    /// have been, that it is gone.
+    fn present(&self) -> Option<&Container> {
+        Some(&self.record).filter(|record| record.is_running() && self.link.is_some())
+    }
+
     fn take_holdings(&mut self) -> Holdings {
         self.pid = 0;
         self.shim = 0;

@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use super::{Daemon, Directory, Lent, Plugged, SHIM_ANSWER, no_such};
+use super::{Daemon, Directory, Lent, Live, Plugged, SHIM_ANSWER, no_such};
 use crate::control::error::ControlError;
 use crate::control::record::{Container, Endpoint, Mode};
 use crate::control::request::EndpointRequest;
@@ -155,9 +155,10 @@ impl Daemon {
             .map_err(|e| ControlError::Failed(format!("the name service cannot be started: {e}")))
     }
 
-    /// Tells the networks of a container's endpoints that they are there.
-    pub(super) fn enter(&self, record: &Container) {
+    /// Tells the networks of a container's endpoints that they are there, if it has not ended.
+    pub(super) fn enter(&self, id: &str) {
         let books = self.books.lock();
+        let Some(record) = books.containers.get(id).and_then(Live::present) else { return };
         books.tell_gateways(record, &Arc::new(books.name_view(record)));
         for endpoint in &record.endpoints {
             let Some(network) = books.networks.get(&endpoint.network_id) else { continue };
@@ -255,9 +256,13 @@ impl Daemon {
         }
         {
             let books = self.books.lock();
+            // As it is now: it may have ended, or have another name.
+            let present = books.live(&id)?.present();
+            let record = present.filter(|record| record.endpoints.iter().any(|e| e.id == endpoint.id));
+            let record = record.ok_or_else(|| not_running(&id))?;
             let network = books.network(&endpoint.network_id)?;
             if let Some(fabric) = &network.fabric {
-                fabric.enter(&record, &endpoint);
+                fabric.enter(record, &endpoint);
                 books.refresh_policy(&endpoint.network_id, None);
             }
             self.events.network("connect", &network.record, Some(&id));

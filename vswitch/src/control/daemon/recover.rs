@@ -70,9 +70,7 @@ impl Daemon {
                 self.drop_unplugged(id);
                 self.refresh_names(id);
                 self.rewrite_files(id);
-                if let Ok(view) = self.view(id) {
-                    self.enter(&view.record);
-                }
+                self.enter(id);
                 self.republish(id);
                 tokio::spawn(self.clone().follow(id.to_owned(), link));
             }
