@@ -126,10 +126,12 @@ impl Daemon {
             record.bindings.clear();
             // On disk first: a daemon that dies here must not find an address with two. For others
             // to see last: what they are told has ended holds nothing any more.
-            if let Err(error) = self.put(&container_key(id), &record) {
-                tracing::error!("container {}: {error}", short(id));
+            let stored = self.put(&container_key(id), &record);
+            let mut held = self.books.lock().containers.get_mut(id).map(Live::take_holdings);
+            if let (Err(error), Some(held)) = (stored, &mut held) {
+                tracing::error!("container {}: {error}; its addresses stay taken", short(id));
+                held.lent.clear();
             }
-            let held = self.books.lock().containers.get_mut(id).map(Live::take_holdings);
             self.events.container_with("die", &record, [("exitCode", code.to_string())]);
             if since > 0 {
                 self.leave(&record);
@@ -154,7 +156,7 @@ impl Daemon {
     fn forget_ended(&self, id: &str, code: Option<i32>) {
         let live = {
             let _turn = self.writing.lock();
-            let live = {
+            let mut live = {
                 let mut books = self.books.lock();
                 let mut live = books.containers.remove(id);
                 if let Some(live) = &live
@@ -165,7 +167,13 @@ impl Daemon {
                 live.as_mut().map(Live::take_holdings).zip(live)
             };
             // On disk first: a daemon that dies here must not find an address with two.
-            self.erase(&container_key(id));
+            if !self.erase(&container_key(id))
+                && let Some((held, _)) = &mut live
+                && !held.lent.is_empty()
+            {
+                tracing::error!("container {}: its addresses stay taken", short(id));
+                held.lent.clear();
+            }
             live
         };
         let live = live.map(|(held, live)| {

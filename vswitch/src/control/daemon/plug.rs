@@ -297,13 +297,11 @@ impl Daemon {
 
     /// Takes an endpoint out of the books, its addresses last.
     pub(super) fn withdraw(&self, id: &str, endpoint: &Endpoint) {
+        let Ok(lent) = self.books.lock().live(id).map(|live| live.lent(endpoint)) else { return };
         let removed = self.commit(id, |record| record.endpoints.retain(|e| e.id != endpoint.id));
         // A container that has ended meanwhile gave all its addresses back.
         if removed.is_ok_and(|record| !record.has_ended()) {
-            self.release(&[Lent {
-                network_id: endpoint.network_id.clone(),
-                addresses: endpoint.addresses(),
-            }]);
+            self.release(&[lent]);
         }
     }
 
@@ -329,7 +327,7 @@ impl Daemon {
             (id, turn)
         };
         let _turn = turn.lock().await;
-        let (endpoint, link, way_out, left) = {
+        let (endpoint, lent, link, way_out, left) = {
             let books = self.books.lock();
             let network_id = books.resolve_network(network)?;
             let network = books.network(&network_id)?;
@@ -351,7 +349,7 @@ impl Daemon {
             })?;
             let link = live.link.clone().filter(|_| record.is_running()).ok_or_else(|| not_running(&id))?;
             let way_out = record.way_out().is_some_and(|e| e.id == endpoint.id);
-            (endpoint, link, way_out, network.record.clone())
+            (endpoint.clone(), live.lent(&endpoint), link, way_out, network.record.clone())
         };
         // Whoever ended it meanwhile gave its addresses back.
         let mut ours = false;
@@ -376,10 +374,7 @@ impl Daemon {
         // The interface goes with the last descriptor, which is the shim's.
         let dropped = link.ask(&ShimRequest::DropPort(endpoint.id.clone()), SHIM_ANSWER).await;
         if ours {
-            self.release(&[Lent {
-                network_id: endpoint.network_id.clone(),
-                addresses: endpoint.addresses(),
-            }]);
+            self.release(&[lent]);
         }
         if way_out && let Some(next) = record.way_out() {
             let route = DefaultRoute { interface: next.interface.clone(), gateways: next.gateways() };
