@@ -232,6 +232,25 @@ fn datagrams_that_do_not_belong_are_counted_by_name() {
 }
 
 #[test]
+fn what_comes_from_a_host_goes_to_no_other() {
+    let hosts = hosts(3, &LEARNING);
+    let (a, b, c) = (hosts[0].container().0, hosts[1].container().0, hosts[2].container().0);
+    // Not even where somebody says that frames may leave as they came.
+    hosts[1].network.port().set_hairpin(true);
+    let sent: Vec<_> = (0..10).map(|n| frame(MacAddr::BROADCAST, mac(1), &[n])).collect();
+    for frame in &sent {
+        send(&a, frame);
+        assert_eq!(&received(&b), frame);
+    }
+    send(&b, &frame(MacAddr::BROADCAST, mac(2), b"end"));
+    for frame in &sent {
+        assert_eq!(&received(&c), frame);
+    }
+    assert_eq!(received(&c), frame(MacAddr::BROADCAST, mac(2), b"end"));
+    assert_eq!(received(&a), frame(MacAddr::BROADCAST, mac(2), b"end"));
+}
+
+#[test]
 fn networks_on_one_socket_do_not_mix() {
     let hosts = hosts(2, &LEARNING);
     let others: Vec<_> = hosts

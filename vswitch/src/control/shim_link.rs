@@ -89,6 +89,15 @@ impl ShimLink {
         }
     }
 
+    /// Asks for something whose answer nobody waits for.
+    ///
+    /// # Errors
+    /// [`ChannelError::Closed`] when the shim is gone.
+    pub fn tell(&self, request: &ShimRequest) -> Result<(), ChannelError> {
+        self.asking.lock().late += 1;
+        self.send(request)
+    }
+
     /// Passes an answer on. Nobody's answer is dropped, its descriptors with it.
     pub fn answer(&self, said: Said) {
         let mut asking = self.asking.lock();

@@ -91,7 +91,7 @@ pub fn enter_owner(netns: &OwnedFd) -> Result<(), NsError> {
 }
 
 /// Whether the caller may administer its own user namespace.
-fn is_admin() -> bool {
+pub fn is_admin() -> bool {
     use rustix::thread::{CapabilitySet, capabilities};
     capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_ADMIN))
 }

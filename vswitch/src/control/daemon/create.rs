@@ -9,18 +9,21 @@ use ipnet::IpNet;
 use packet::MacAddr;
 
 use super::etc::{is_field, is_link};
-use super::{Books, Daemon, Live, Phase, QUEUES, container_key, gateways, now};
+use super::{Books, Daemon, Live, Phase, QUEUES, gateways, now};
 use crate::control::error::ControlError;
 use crate::control::expose;
 use crate::control::id;
-use crate::control::net::{NetError, PoolError};
+use crate::control::net::{IpamConfig, NetError, PoolError};
 use crate::control::publish::{self, Wish};
-use crate::control::record::{Container, Dns, Endpoint, ExposedPort, Mode, Origin, Protocol, Status};
+use crate::control::record::{Container, Dns, Endpoint, ExposedPort, Mode, Origin, Status};
 use crate::control::request::{CreateReply, CreateRequest, EndpointRequest};
 use crate::sandbox::spec::{EtcFiles, InitSpec, NetworkNamespace, PortSpec, Sandbox, Target};
 
 /// How long a container that was reserved may take to be started.
 const RESERVATION: Duration = Duration::from_mins(1);
+
+/// Ports that can be exposed and published by one request: twice all there are.
+const MOST_PORTS: usize = 2 * 2 * 65_535;
 
 /// Descriptors that fit in a message with all of a container's queues and its name service.
 pub(super) const MAX_QUEUES: usize = 60;
@@ -33,7 +36,7 @@ impl Daemon {
     /// With Docker's sentences; nothing is reserved then.
     pub fn create(
         self: &Arc<Self>,
-        request: CreateRequest,
+        mut request: CreateRequest,
         client: Option<i32>,
     ) -> Result<CreateReply, ControlError> {
         if request.command.is_empty() == request.attach.is_none() {
@@ -41,14 +44,16 @@ impl Daemon {
         }
         let id = id::new_id()?;
         let dir = self.dir(&id);
-        let mut record = draft(&id, &dir, request.clone())?;
+        let (name, hostname) = (request.name.take(), request.hostname.take());
+        let networks = std::mem::take(&mut request.networks);
+        let mut record = draft(&id, &dir, request)?;
         let (hosts, resolv) = {
             let mut books = self.books.lock();
-            record.name = books.choose_name(request.name.as_deref(), &id)?;
-            record.mode = books.mode(&request.networks)?;
-            books.settle_hostname(&mut record, request.hostname.as_deref())?;
-            record.env.extend(books.link_variables(&record, &request.networks)?);
-            match books.reserve_all(&mut record, &request.networks) {
+            record.name = books.choose_name(name.as_deref(), &id)?;
+            record.mode = books.mode(&networks)?;
+            books.settle_hostname(&mut record, hostname.as_deref())?;
+            record.env.extend(books.link_variables(&record, &networks)?);
+            match books.reserve_all(&mut record, &networks) {
                 Ok(()) => {}
                 Err(error) => {
                     books.give_back(&record);
@@ -57,22 +62,25 @@ impl Daemon {
             }
             books.names.insert(record.name.clone(), id.clone());
             books.containers.insert(id.clone(), Live::new(record.clone(), Phase::Created, true));
-            (books.hosts_file(&record), Self::resolv_conf(&record))
+            (books.hosts_file(&record), books.resolv_conf(&record))
         };
-        let written = super::etc::write_all(&dir, &record, &hosts, &resolv)
+        let files = || super::etc::write_all(&dir, &record, hosts.as_deref(), resolv.as_deref());
+        let written = super::off_the_runtime(files)
             .map_err(|e| ControlError::Failed(e.to_string()))
-            .and_then(|()| {
-                let _turn = self.writing.lock();
-                self.put(&container_key(&id), &record)
-            });
-        if let Err(error) = written {
-            self.forget(&id);
-            return Err(error);
-        }
+            // As it is now: it may have been renamed, or removed.
+            .and_then(|()| self.commit(&id, |_| ()))
+            .and_then(|record| Ok((self.reply(&record)?, record)));
+        let (reply, record) = match written {
+            Ok(written) => written,
+            Err(error) => {
+                self.forget(&id);
+                return Err(error);
+            }
+        };
         self.expire(id.clone(), client);
         self.changed.notify_one();
         self.events.container("create", &record);
-        self.reply(&record)
+        Ok(reply)
     }
 
     /// All that whoever starts the shim must tell it.
@@ -98,7 +106,7 @@ impl Daemon {
             dir: self.dir(&record.id),
             sandbox,
             ports: ports?,
-            name_service: record.mode == Mode::Networks,
+            name_service: record.has_name_service(),
             warnings: Vec::new(),
         })
     }
@@ -147,6 +155,10 @@ impl Daemon {
     }
 }
 
+fn too_many_ports() -> ControlError {
+    ControlError::Invalid(format!("more than {MOST_PORTS} ports: no container has so many"))
+}
+
 /// A record of what was asked for, as far as that alone can be checked.
 fn draft(id: &str, dir: &std::path::Path, request: CreateRequest) -> Result<Container, ControlError> {
     let origin = match request.attach {
@@ -165,21 +177,27 @@ fn draft(id: &str, dir: &std::path::Path, request: CreateRequest) -> Result<Cont
         }
     };
     let mut exposed = BTreeSet::new();
+    let mut left = MOST_PORTS;
+    let mut bounded = |count: usize| {
+        left = left.checked_sub(count).ok_or_else(too_many_ports)?;
+        Ok::<_, ControlError>(())
+    };
     for word in &request.expose {
-        exposed.extend(expose::parse(word)?);
+        let ports = expose::parse(word)?;
+        bounded(ports.len())?;
+        exposed.extend(ports);
     }
     let mut published = Vec::new();
     for word in &request.publish {
-        published.extend(publish::parse(word)?);
+        let wishes = publish::parse(word)?;
+        bounded(wishes.len())?;
+        published.extend(wishes);
     }
     exposed.extend(published.iter().map(|wish| wish.port));
     if request.publish_all {
-        let already: Vec<ExposedPort> = published.iter().map(|wish| wish.port).collect();
+        let already: BTreeSet<ExposedPort> = published.iter().map(|wish| wish.port).collect();
         let rest = exposed.iter().filter(|port| !already.contains(port));
         published.extend(rest.map(|port| Wish { port: *port, address: None, host: None }));
-    }
-    if published.iter().any(|wish| wish.port.protocol == Protocol::Udp) {
-        return Err(ControlError::Invalid("UDP ports cannot be published yet".into()));
     }
     let hosts: Result<Vec<_>, ControlError> =
         request.extra_hosts.iter().map(|word| super::etc::extra_host(word)).collect();
@@ -465,14 +483,14 @@ impl Books {
         let (gateway4, gateway6) = if network.record.internal {
             (None, None)
         } else {
-            gateways(network.record.ipam.config.iter().filter_map(|c| c.default_gateway()))
+            gateways(network.record.ipam.config.iter().filter_map(IpamConfig::default_gateway))
         };
         Ok(Endpoint {
             id: endpoint_id,
             network: network.record.name.clone(),
             network_id: id,
             wished: request.clone(),
-            interface: record.free_interface(),
+            interface: record.free_interface(network.record.interface_prefix()),
             mac: mac.to_string(),
             v4,
             v6,

@@ -9,14 +9,16 @@ use crate::control::id;
 use crate::control::net::create::{Surroundings, create};
 use crate::control::net::request::NetworkCreateRequest;
 use crate::control::net::selection::PruneFilter;
-use crate::control::net::{NetworkRecord, Pool, host_routes};
+use crate::control::net::{IpamConfig, NetworkRecord, Pool, host_routes};
 use crate::outside::{Apart, Outside};
+
+type Make = fn(String, u64) -> NetworkRecord;
 
 impl Daemon {
     /// Reads the networks of an earlier daemon, and makes those that are always there.
     pub(super) fn open_networks(&self) -> Result<(), ControlError> {
         let mut records: Vec<NetworkRecord> = self.store.list("network/")?;
-        let predefined: [(&str, fn(String, u64) -> NetworkRecord); 3] = [
+        let predefined: [(&str, Make); 3] = [
             ("bridge", NetworkRecord::default_bridge),
             ("host", NetworkRecord::host),
             ("none", NetworkRecord::none),
@@ -47,7 +49,7 @@ impl Daemon {
 
     /// A network with its pools and its switching; nobody is on it yet.
     fn network_at_work(&self, record: NetworkRecord) -> Result<Network, ControlError> {
-        let pools: Result<Vec<Pool>, _> = record.active().map(|config| config.pool()).collect();
+        let pools: Result<Vec<Pool>, _> = record.active().map(IpamConfig::pool).collect();
         let pools = pools.map_err(|e| ControlError::Failed(format!("network {}: {e}", record.name)))?;
         let fabric = if record.has_addresses() {
             let beyond = self.outside.as_ref().map(|_| match &self.host_subnets {

@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use super::{Daemon, Directory, Lent, Plugged, SHIM_ANSWER, no_such};
+use super::{Daemon, Directory, Lent, Live, Plugged, SHIM_ANSWER, no_such};
 use crate::control::error::ControlError;
 use crate::control::record::{Container, Endpoint, Mode};
 use crate::control::request::EndpointRequest;
@@ -75,16 +75,26 @@ impl Daemon {
         plugged: &mut Vec<Plugged>,
     ) -> Result<(), ControlError> {
         let mut fds = fds.into_iter();
+        // It became the way out when another left: perhaps a daemon died before it could say so.
+        let next = |endpoint: &&Endpoint| {
+            ports.iter().any(|p| p.spec.endpoint == endpoint.id && p.spec.gateways.is_empty())
+        };
+        let way_out = record.way_out().filter(next).map(|endpoint| DefaultRoute {
+            interface: endpoint.interface.clone(),
+            gateways: endpoint.gateways(),
+        });
         for held in ports {
             let queues: Vec<OwnedFd> = fds.by_ref().take(held.queues).collect();
-            match record.endpoints.iter().find(|e| e.id == held.spec.endpoint) {
-                Some(endpoint) => plugged.push(self.plug(record, endpoint, &held, queues)?),
+            let Some(endpoint) = record.endpoints.iter().find(|e| e.id == held.spec.endpoint) else {
                 // A daemon died between the two halves of a disconnect.
-                None => {
-                    drop(queues);
-                    let _ = link.send(&ShimRequest::DropPort(held.spec.endpoint));
-                }
-            }
+                drop(queues);
+                let _ = link.tell(&ShimRequest::DropPort(held.spec.endpoint));
+                continue;
+            };
+            plugged.push(self.plug(record, endpoint, &held, queues)?);
+        }
+        if let Some(route) = way_out {
+            let _ = link.tell(&ShimRequest::DefaultRoute(route));
         }
         Ok(())
     }
@@ -128,7 +138,7 @@ impl Daemon {
             if network.internal {
                 return None;
             }
-            super::directory::translation(network, endpoint)?
+            super::directory::translation(network, endpoint)
         };
         super::off_the_runtime(|| Outside::add(&self.switch, bridge, port, config))
     }
@@ -145,14 +155,16 @@ impl Daemon {
             .map_err(|e| ControlError::Failed(format!("the name service cannot be started: {e}")))
     }
 
-    /// Tells the networks of a container's endpoints that they are there.
-    pub(super) fn enter(&self, record: &Container) {
+    /// Tells the networks of a container's endpoints that they are there, if it has not ended.
+    pub(super) fn enter(&self, id: &str) {
         let books = self.books.lock();
+        let Some(record) = books.containers.get(id).and_then(Live::present) else { return };
+        books.tell_gateways(record, &Arc::new(books.name_view(record)));
         for endpoint in &record.endpoints {
             let Some(network) = books.networks.get(&endpoint.network_id) else { continue };
             if let Some(fabric) = &network.fabric {
                 fabric.enter(record, endpoint);
-                books.refresh_policy(&endpoint.network_id);
+                books.refresh_policy(&endpoint.network_id, None);
             }
             self.events.network("connect", &network.record, Some(&record.id));
         }
@@ -165,6 +177,7 @@ impl Daemon {
             let Some(network) = books.networks.get(&endpoint.network_id) else { continue };
             if let Some(fabric) = &network.fabric {
                 fabric.leave(endpoint);
+                books.refresh_policy(&endpoint.network_id, Some(&record.id));
             }
             self.events.network("disconnect", &network.record, Some(&record.id));
         }
@@ -236,15 +249,21 @@ impl Daemon {
             Err(error) => Some(error),
         };
         if let Some(error) = failure {
+            // An interface that came to be without becoming a port.
+            let _ = link.ask(&ShimRequest::DropPort(endpoint.id.clone()), SHIM_ANSWER).await;
             self.withdraw(&id, &endpoint);
             return Err(error);
         }
         {
             let books = self.books.lock();
+            // As it is now: it may have ended, or have another name.
+            let present = books.live(&id)?.present();
+            let record = present.filter(|record| record.endpoints.iter().any(|e| e.id == endpoint.id));
+            let record = record.ok_or_else(|| not_running(&id))?;
             let network = books.network(&endpoint.network_id)?;
             if let Some(fabric) = &network.fabric {
-                fabric.enter(&record, &endpoint);
-                books.refresh_policy(&endpoint.network_id);
+                fabric.enter(record, &endpoint);
+                books.refresh_policy(&endpoint.network_id, None);
             }
             self.events.network("connect", &network.record, Some(&id));
         }
@@ -252,7 +271,7 @@ impl Daemon {
             self.republish(&id);
         }
         self.refresh_names(&id);
-        self.rewrite_hosts(&id);
+        self.rewrite_files(&id);
         self.changed.notify_one();
         Ok(())
     }
@@ -278,13 +297,11 @@ impl Daemon {
 
     /// Takes an endpoint out of the books, its addresses last.
     pub(super) fn withdraw(&self, id: &str, endpoint: &Endpoint) {
+        let Ok(lent) = self.books.lock().live(id).map(|live| live.lent(endpoint)) else { return };
         let removed = self.commit(id, |record| record.endpoints.retain(|e| e.id != endpoint.id));
         // A container that has ended meanwhile gave all its addresses back.
         if removed.is_ok_and(|record| !record.has_ended()) {
-            self.release(&[Lent {
-                network_id: endpoint.network_id.clone(),
-                addresses: endpoint.addresses(),
-            }]);
+            self.release(&[lent]);
         }
     }
 
@@ -310,7 +327,7 @@ impl Daemon {
             (id, turn)
         };
         let _turn = turn.lock().await;
-        let (endpoint, link, way_out, left) = {
+        let (endpoint, lent, link, way_out, left) = {
             let books = self.books.lock();
             let network_id = books.resolve_network(network)?;
             let network = books.network(&network_id)?;
@@ -332,7 +349,7 @@ impl Daemon {
             })?;
             let link = live.link.clone().filter(|_| record.is_running()).ok_or_else(|| not_running(&id))?;
             let way_out = record.way_out().is_some_and(|e| e.id == endpoint.id);
-            (endpoint, link, way_out, network.record.clone())
+            (endpoint.clone(), live.lent(&endpoint), link, way_out, network.record.clone())
         };
         // Whoever ended it meanwhile gave its addresses back.
         let mut ours = false;
@@ -345,6 +362,7 @@ impl Daemon {
             if let Some(fabric) = books.networks.get(&endpoint.network_id).and_then(|n| n.fabric.as_ref()) {
                 fabric.leave(&endpoint);
             }
+            books.refresh_policy(&endpoint.network_id, None);
             books.containers.get_mut(&id).and_then(|live| {
                 let at = live.ports.iter().position(|p| p.endpoint == endpoint.id)?;
                 Some(live.ports.remove(at))
@@ -356,10 +374,7 @@ impl Daemon {
         // The interface goes with the last descriptor, which is the shim's.
         let dropped = link.ask(&ShimRequest::DropPort(endpoint.id.clone()), SHIM_ANSWER).await;
         if ours {
-            self.release(&[Lent {
-                network_id: endpoint.network_id.clone(),
-                addresses: endpoint.addresses(),
-            }]);
+            self.release(&[lent]);
         }
         if way_out && let Some(next) = record.way_out() {
             let route = DefaultRoute { interface: next.interface.clone(), gateways: next.gateways() };
@@ -370,7 +385,7 @@ impl Daemon {
         }
         self.events.network("disconnect", &left, Some(&id));
         self.refresh_names(&id);
-        self.rewrite_hosts(&id);
+        self.rewrite_files(&id);
         self.changed.notify_one();
         dropped.map(drop)
     }

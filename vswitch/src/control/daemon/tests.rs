@@ -34,7 +34,14 @@ fn create(daemon: &Arc<Daemon>, name: &str) -> (String, IpAddr) {
 }
 
 fn addresses(daemon: &Daemon, id: &str) -> Vec<IpAddr> {
-    daemon.view(id).unwrap().record.endpoints.iter().flat_map(|e| e.addresses()).collect()
+    daemon
+        .view(id)
+        .unwrap()
+        .record
+        .endpoints
+        .iter()
+        .flat_map(super::super::record::Endpoint::addresses)
+        .collect()
 }
 
 fn network(daemon: &Daemon, body: &serde_json::Value) -> Result<String, ControlError> {
