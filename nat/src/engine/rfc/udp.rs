@@ -173,8 +173,7 @@ fn more_than_one_turn_takes_all_comes_in_the_end() {
 
 in_namespace! {
     fn a_published_port_shows_the_client_and_answers_from_where_it_was_asked() {
-        namespace::ip("addr add 192.0.2.1/24 dev lo\naddr add 192.0.2.2/24 dev lo\naddr add 192.0.2.9/24 dev lo\n\
-            addr add 2001:db8::1/64 dev lo nodad\naddr add 2001:db8::9/64 dev lo nodad\n");
+        namespace::addresses(&["192.0.2.1/24", "192.0.2.2/24", "192.0.2.9/24", "2001:db8::1/64", "2001:db8::9/64"]);
         let mut bench = Bench::plain();
         for (listen, hosts, client) in [
             ("0.0.0.0:8000", ["192.0.2.1:8000", "192.0.2.2:8000"], "192.0.2.9:9000"),
@@ -245,7 +244,7 @@ fn a_client_of_an_ip_version_that_the_container_lacks_is_shown_as_the_gateway() 
 
 in_namespace! {
     fn a_published_port_is_reached_by_other_containers_and_by_itself() {
-        namespace::ip("addr add 192.0.2.1/24 dev lo\n");
+        namespace::addresses(&["192.0.2.1/24"]);
         let mut bench = Bench::plain();
         bench.add(3);
         let (_, at) = bench.publish(2, 53, "0.0.0.0:8000");
