@@ -20,7 +20,8 @@ use nix::unistd::Pid;
 use super::channel::{Channel, ChannelError, spawn_self};
 use super::reaper;
 use super::spec::{
-    DefaultRoute, Exit, HeldPort, HelperJob, HelperReply, HelperSpec, InitReply, PortSpec, Sandbox, ShimEvent, ShimReply, ShimRequest, ShimSpec, Target,
+    DefaultRoute, Exit, HeldPort, HelperJob, HelperReply, HelperSpec, InitReply, PortSpec, Sandbox,
+    ShimEvent, ShimReply, ShimRequest, ShimSpec, Target,
 };
 use super::{EXIT_FILE, listen};
 

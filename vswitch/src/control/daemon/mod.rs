@@ -122,7 +122,8 @@ impl Live {
     /// What is to be given back with an endpoint.
     fn lent(&self, endpoint: &Endpoint) -> Lent {
         let network_id = endpoint.network_id.clone();
-        let own = |a: &IpAddr| !self.others.iter().any(|(network, other)| *network == network_id && other == a);
+        let own =
+            |a: &IpAddr| !self.others.iter().any(|(network, other)| *network == network_id && other == a);
         Lent { addresses: endpoint.addresses().into_iter().filter(own).collect(), network_id }
     }
 

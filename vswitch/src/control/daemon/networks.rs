@@ -53,7 +53,7 @@ impl Daemon {
         let pools = pools.map_err(|e| ControlError::Failed(format!("network {}: {e}", record.name)))?;
         let fabric = if record.has_addresses() {
             let beyond = self.outside.as_ref().map(|_| match &self.host_subnets {
-                Some(subnets) => Apart::new(Outside::beyond(), subnets.clone()),
+                Some(subnets) => Apart::around(Outside::beyond(), subnets.clone()),
                 None => Outside::beyond(),
             });
             let host = self.host_subnets.is_some();
