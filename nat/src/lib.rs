@@ -27,9 +27,9 @@ pub mod fragments;
 mod list;
 pub mod ports;
 pub mod rewrite;
-pub mod session;
 #[cfg(test)]
 mod samples;
+pub mod session;
 mod sys;
 pub mod tcp;
 pub mod time;

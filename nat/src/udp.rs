@@ -80,14 +80,10 @@ mod tests {
             let mut joined: Vec<(Run, Vec<usize>)> = Vec::new();
             for run in runs {
                 let datagrams = cut(&run);
-                let joins = joined.last_mut().is_some_and(|(last, all)| {
-                    let joins = last.join(&run);
-                    if joins {
-                        all.extend(&datagrams);
-                    }
-                    joins
-                });
-                if !joins {
+                let before = joined.last_mut();
+                if let Some((last, all)) = before && last.join(&run) {
+                    all.extend(datagrams);
+                } else {
                     joined.push((run, datagrams));
                 }
             }

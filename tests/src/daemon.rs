@@ -4,6 +4,7 @@ use std::fs::File;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -11,8 +12,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::command::{Background, Output, run, run_with_input};
-use crate::wait::{DEADLINE, child_end, eventually};
-use crate::{bins, http, is_root, leak};
+use crate::wait::{DEADLINE, child_end, eventually, kill_and_wait};
+use crate::{Netns, bins, http, is_root, leak};
 
 /// A directory with a socket and a data directory, and mostly a daemon that serves them.
 pub struct Daemon {
@@ -20,6 +21,7 @@ pub struct Daemon {
     arguments: Vec<String>,
     /// A command in front of the daemon's.
     wrapper: Vec<String>,
+    netns: Option<Arc<Netns>>,
     process: Option<Child>,
 }
 
@@ -58,13 +60,22 @@ impl Daemon {
         daemon
     }
 
+    /// Starts one with more arguments in another network namespace, which is its host then.
+    pub fn start_in(netns: &Arc<Netns>, arguments: &[&str]) -> Self {
+        let mut daemon = Self::not_started();
+        daemon.arguments = arguments.iter().map(|&a| a.to_owned()).collect();
+        daemon.netns = Some(netns.clone());
+        daemon.start_again();
+        daemon
+    }
+
     /// Only the directory, for daemons that do not start and those that `run` starts.
     ///
     /// # Panics
     /// When no directory can be made.
     pub fn not_started() -> Self {
         let dir = tempfile::Builder::new().prefix("vst-").tempdir().expect("a temporary directory");
-        Self { dir, arguments: Vec::new(), wrapper: Vec::new(), process: None }
+        Self { dir, arguments: Vec::new(), wrapper: Vec::new(), netns: None, process: None }
     }
 
     /// Starts one on a host of its own: with no interface but `lo`, and with this resolv.conf. Both
@@ -146,16 +157,16 @@ impl Daemon {
     pub fn daemon_command(&self) -> Command {
         let mut command = self.vswitch(&["daemon", "--data-dir"]);
         command.arg(self.data_dir()).args(&self.arguments);
+        let command = match &self.netns {
+            None => command,
+            Some(netns) => within(&command, |program, arguments| netns.command(program, arguments)),
+        };
         let Some((program, arguments)) = self.wrapper.split_first() else { return command };
-        let mut wrapped = Command::new(program);
-        wrapped.args(arguments).arg(command.get_program()).args(command.get_args());
-        for (name, value) in command.get_envs() {
-            match value {
-                Some(value) => wrapped.env(name, value),
-                None => wrapped.env_remove(name),
-            };
-        }
-        wrapped
+        within(&command, |inner, inner_arguments| {
+            let mut wrapped = Command::new(program);
+            wrapped.args(arguments).arg(inner).args(inner_arguments);
+            wrapped
+        })
     }
 
     /// Starts the daemon, on what an earlier one may have left.
@@ -458,10 +469,8 @@ impl Daemon {
     pub fn end_started_daemons(&self) {
         for process in self.leftovers() {
             if process.command.contains(" daemon ") {
-                let _ = kill(Pid::from_raw(process.pid), Signal::SIGKILL);
-                eventually("a daemon to end", || {
-                    (!self.leftovers().iter().any(|other| other.pid == process.pid)).then_some(())
-                });
+                // Its environment goes before its lock and its socket do.
+                kill_and_wait(process.pid);
             }
         }
     }
@@ -507,4 +516,18 @@ impl Drop for Daemon {
         let mounts = leak::mounts_below(self.dir.path());
         assert!(mounts.is_empty(), "left mounted: {mounts:#?}");
     }
+}
+
+/// The same command started by another, with its environment.
+fn within(command: &Command, start: impl FnOnce(&str, &[&str]) -> Command) -> Command {
+    let program = command.get_program().to_str().expect("a path of text");
+    let arguments: Vec<&str> = command.get_args().map(|a| a.to_str().expect("text")).collect();
+    let mut outer = start(program, &arguments);
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => outer.env(name, value),
+            None => outer.env_remove(name),
+        };
+    }
+    outer
 }

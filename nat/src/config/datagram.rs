@@ -101,12 +101,7 @@ pub struct FragmentTuning {
 
 impl Default for FragmentTuning {
     fn default() -> Self {
-        Self {
-            timeout: Duration::from_secs(30),
-            packets_per_inside: 64,
-            packets: 256,
-            fragments: 128,
-        }
+        Self { timeout: Duration::from_secs(30), packets_per_inside: 64, packets: 256, fragments: 128 }
     }
 }
 

@@ -100,9 +100,9 @@ pub(crate) fn may_be_told(quote: &[u8]) -> bool {
         return false;
     }
     // Behind headers that are not whole there is nothing to be wrong about.
-    extensions.finish().is_none_or(|(protocol, at)| {
-        !error(protocol, quote.get(ipv6::HEADER_LEN + at..).unwrap_or(&[]))
-    })
+    extensions
+        .finish()
+        .is_none_or(|(protocol, at)| !error(protocol, quote.get(ipv6::HEADER_LEN + at..).unwrap_or(&[])))
 }
 
 /// Makes `frame` the error that `trouble` is, about the packet that begins with `quote`, its IP

@@ -65,8 +65,7 @@ mod tests {
     #[test]
     fn a_token_comes_back_as_it_went() {
         let tcp = [Kind::Clock, Kind::Tcp, Kind::TcpListener];
-        let others =
-            [Kind::Udp, Kind::UdpSession, Kind::Echo, Kind::EchoSession, Kind::Raw, Kind::Fragments];
+        let others = [Kind::Udp, Kind::UdpSession, Kind::Echo, Kind::EchoSession, Kind::Raw, Kind::Fragments];
         for kind in tcp.into_iter().chain(others) {
             let token = Token { kind, generation: 0xff_fffe, index: u32::MAX - 1 };
             assert_eq!(Token::unpack(token.pack()), Some(token));

@@ -6,7 +6,10 @@ use super::*;
 
 fn id(inside: u32, number: u32) -> PacketId {
     let (source, destination) = (Ipv4Addr::new(10, 0, 0, 2).into(), Ipv4Addr::new(192, 0, 2, 1).into());
-    PacketId { inside: InsideId(inside), key: FragmentKey { source, destination, protocol: Some(17), id: number } }
+    PacketId {
+        inside: InsideId(inside),
+        key: FragmentKey { source, destination, protocol: Some(17), id: number },
+    }
 }
 
 const HEAD: Head = Head { protocol: 17, tos: 0, hops: 64 };
@@ -35,7 +38,13 @@ impl Subject {
         }))
     }
 
-    fn add(&mut self, number: u32, offset: usize, data: &[u8], more: bool) -> Result<Option<Vec<u8>>, Reason> {
+    fn add(
+        &mut self,
+        number: u32,
+        offset: usize,
+        data: &[u8],
+        more: bool,
+    ) -> Result<Option<Vec<u8>>, Reason> {
         let whole = self.take(id(1, number), &part(offset, data, more), Time::ZERO)?;
         Ok(whole.map(|(_, data)| data))
     }
@@ -55,7 +64,8 @@ fn rfc4787_req14_fragments_come_in_any_order() {
 
 #[test]
 fn rfc5722_overlapping_fragments_cost_the_packet_and_what_is_still_to_come_of_it() {
-    for (offset, len, more) in [(0, 16, true), (8, 8, true), (4 * 8, 8, true), (8, 1, false), (16, 24, true)] {
+    for (offset, len, more) in [(0, 16, true), (8, 8, true), (4 * 8, 8, true), (8, 1, false), (16, 24, true)]
+    {
         let mut subject = Subject::new();
         assert_eq!(subject.add(1, 8, &[2; 16], true), Ok(None));
         assert_eq!(subject.add(1, 32, &[4; 4], false), Ok(None));

@@ -74,7 +74,9 @@ impl SharedPorts {
         let now = state.instant(now);
         let ports = state.allocator();
         for _ in 0..TRIES {
-            let Ok(port) = ports.allocate(protocol, outside, owner, now) else { return Err(Errno::ADDRINUSE) };
+            let Ok(port) = ports.allocate(protocol, outside, owner, now) else {
+                return Err(Errno::ADDRINUSE);
+            };
             let taken = Endpoint { ip: outside, port };
             match bind(port) {
                 Ok(bound) => return Ok(bound),

@@ -431,9 +431,8 @@ impl<M> Table<M> {
     }
 
     fn look_for_conversation(&mut self, session: u32, now: Time) {
-        let is_one = |entry: &Session| {
-            entry.stage == Stage::Answered && now.since(entry.born) >= UdpTuning::STREAM
-        };
+        let is_one =
+            |entry: &Session| entry.stage == Stage::Answered && now.since(entry.born) >= UdpTuning::STREAM;
         if self.session(session).is_some_and(is_one) {
             self.settle(session);
         }

@@ -10,7 +10,9 @@ use std::{
 
 use rustix::{
     io::{self, Errno},
-    net::{AddressFamily, Protocol, SocketFlags, SocketType, bind, getsockname, ipproto, socket_with, sockopt},
+    net::{
+        AddressFamily, Protocol, SocketFlags, SocketType, bind, getsockname, ipproto, socket_with, sockopt,
+    },
 };
 
 use super::{
@@ -110,6 +112,9 @@ impl DatagramSocket {
     /// kernel can.
     pub(crate) fn udp(v6: bool) -> io::Result<Self> {
         let socket = Self::new(v6, SocketType::DGRAM, None)?;
+        if v6 {
+            sockopt::set_ipv6_v6only(&socket.fd, true)?;
+        }
         // Without it datagrams come one by one.
         let _ = socket.set(libc::SOL_UDP, UDP_GRO, 1);
         socket.report()?;
@@ -150,9 +155,6 @@ impl DatagramSocket {
     fn new(v6: bool, kind: SocketType, protocol: Option<Protocol>) -> io::Result<Self> {
         let family = if v6 { AddressFamily::INET6 } else { AddressFamily::INET };
         let fd = socket_with(family, kind, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC, protocol)?;
-        if v6 {
-            sockopt::set_ipv6_v6only(&fd, true)?;
-        }
         let _ = sockopt::set_socket_recv_buffer_size(&fd, BUFFER);
         let _ = sockopt::set_socket_send_buffer_size(&fd, BUFFER);
         Ok(Self { fd, v6, may_fragment: None })
@@ -236,8 +238,7 @@ impl DatagramSocket {
         let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
         // SAFETY: the first `count` headers point to names, controls and slices that outlive the
         // call, with their lengths; the kernel writes to the headers only. An `IoSlice` is an iovec.
-        let sent =
-            unsafe { libc::sendmmsg(self.fd.as_raw_fd(), headers.as_mut_ptr(), count, flags as _) };
+        let sent = unsafe { libc::sendmmsg(self.fd.as_raw_fd(), headers.as_mut_ptr(), count, flags as _) };
         usize::try_from(sent).map_err(|_| last_error())
     }
 
@@ -269,11 +270,8 @@ impl DatagramSocket {
     ///
     /// # Errors
     /// `AGAIN` if nothing is there; what a datagram that was sent earlier met with.
-    pub(crate) fn receive(
-        &self,
-        buffers: &mut [IoSliceMut<'_>],
-        into: &mut Vec<Received>,
-    ) -> io::Result<()> {
+    #[allow(clippy::unnecessary_cast, reason = "not every libc has these lengths as usize")]
+    pub(crate) fn receive(&self, buffers: &mut [IoSliceMut<'_>], into: &mut Vec<Received>) -> io::Result<()> {
         into.clear();
         let mut names = [Name::EMPTY; AT_ONCE];
         let mut controls = [ReceiveControl::EMPTY; AT_ONCE];
@@ -311,7 +309,7 @@ impl DatagramSocket {
                 cut: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
             });
             if let Some(last) = into.last_mut() {
-                self.read_controls(control, header.msg_hdr.msg_controllen as usize, last);
+                self.read_controls(control, header.msg_hdr.msg_controllen, last);
             }
         }
         Ok(())
@@ -341,6 +339,7 @@ impl DatagramSocket {
     ///
     /// # Errors
     /// `AGAIN` if there is none.
+    #[allow(clippy::unnecessary_cast, reason = "not every libc has these lengths as usize")]
     pub(crate) fn next_trouble(&self, buffer: &mut [u8]) -> io::Result<Trouble> {
         let (mut name, mut control) = (Name::EMPTY, ReceiveControl::EMPTY);
         let mut slice = IoSliceMut::new(buffer);

@@ -87,7 +87,8 @@ impl Clock {
 
     pub(crate) fn now() -> Time {
         let now = clock_gettime(ClockId::Monotonic);
-        let now = Time::from_micros(now.tv_sec.unsigned_abs() * 1_000_000 + now.tv_nsec.unsigned_abs() / 1000);
+        let now =
+            Time::from_micros(now.tv_sec.unsigned_abs() * 1_000_000 + now.tv_nsec.unsigned_abs() / 1000);
         #[cfg(test)]
         let now = now + AHEAD.get();
         now

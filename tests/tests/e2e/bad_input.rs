@@ -83,7 +83,10 @@ impl Bed {
         assert_eq!(state(&self.daemon), self.before);
         // None more: of a container that has just ended some still go.
         eventually("the files to be as before", || {
-            leak::paths_below(&self.daemon.data_dir()).iter().all(|path| self.files.contains(path)).then_some(())
+            leak::paths_below(&self.daemon.data_dir())
+                .iter()
+                .all(|path| self.files.contains(path))
+                .then_some(())
         });
         eventually("the descriptors to be as before", || {
             (settled(&self.daemon) <= self.descriptors).then_some(())

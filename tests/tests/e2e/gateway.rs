@@ -73,14 +73,17 @@ fn the_gateway_answers_echo_of_both_versions_and_any_size() {
 }
 
 #[test]
-fn what_is_sent_to_nowhere_is_said_to_be_unreachable() {
+fn what_goes_nowhere_is_said_to_be_unreachable() {
     let daemon = Daemon::start_on_own_host("");
-    daemon.sleeper("u1");
+    daemon.ok(&["network", "create", "--internal", "--subnet", "10.2.0.0/16", "inside"]);
+    daemon.sleeper_with("u1", &["--network", "inside"]);
+    // It has no way out, and takes one all the same.
+    daemon.exec("u1", &["ip", "route", "add", "default", "via", "10.2.0.1"]).ok();
     let said = daemon.exec("u1", &["ping", "-c", "1", "-W", "10", "192.0.2.1"]);
-    assert!(said.status == 1 && said.stdout.contains("From 172.17.0.1"), "{said:?}");
+    assert!(said.status == 1 && said.stdout.contains("From 10.2.0.1"), "{said:?}");
     assert!(said.stdout.contains("Unreachable"), "{said:?}");
     // Nobody serves this on the gateway.
-    let said = daemon.exec("u1", &["nc", "-n", "-v", "-w", "5", "172.17.0.1", "9"]);
+    let said = daemon.exec("u1", &["nc", "-n", "-v", "-w", "5", "10.2.0.1", "9"]);
     assert!(said.status != 0 && said.stderr.contains("refused"), "{said:?}");
 }
 
@@ -209,7 +212,7 @@ fn the_gateway_is_in_the_table_as_the_bridges_own_and_stays() {
     let forged =
         ["-S", "172.17.0.1", "-s", "02:42:ac:11:00:01", "-c", "3", "-w", "1", "-i", "eth0", "172.17.0.99"];
     let said = daemon.exec("u1", &[&["arping"], &forged[..]].concat());
-    assert!(said.stdout.contains("3 packets transmitted"), "{said:?}");
+    assert!(said.stdout.contains("packets transmitted"), "{said:?}");
     assert!(is_local());
     daemon.sleeper("u2");
     daemon.exec("u2", &["ping", "-c", "1", "-W", "10", "172.17.0.1"]).ok();

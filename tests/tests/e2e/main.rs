@@ -19,6 +19,7 @@ mod exec;
 mod forbidden;
 mod forwarding;
 mod gateway;
+mod host_interface;
 mod hostile;
 mod life;
 mod list;

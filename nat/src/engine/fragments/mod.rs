@@ -22,7 +22,7 @@ use super::{
 use crate::{
     classify::{Class, classify},
     counters::Reason,
-    fragments::{Expired, Part, PacketId, Reassembler, Whole},
+    fragments::{Expired, PacketId, Part, Reassembler, Whole},
 };
 
 /// Bytes of an error's quote and an Ethernet header.
@@ -43,7 +43,7 @@ fn token() -> Token {
 impl Fragments {
     /// Takes a fragment from a container; true if it was the last that was missing: `frame` is the
     /// whole packet then.
-    pub(crate) fn from_inside(
+    pub(crate) fn take_frame(
         &mut self,
         core: &mut Core,
         packet: &Packet,
@@ -113,8 +113,12 @@ fn write_whole(frame: &mut Frame, packet: &Packet, whole: &Whole) -> Option<()> 
 fn complain(core: &mut Core, expired: &Expired, out: &mut dyn Inside) {
     let Some((head, data)) = &expired.first else { return };
     let (source, destination) = (expired.id.key.source, expired.id.key.destination);
-    let head =
-        Head { route: Route { source, destination }, protocol: head.protocol, hops: head.hops, tos: head.tos };
+    let head = Head {
+        route: Route { source, destination },
+        protocol: head.protocol,
+        hops: head.hops,
+        tos: head.tos,
+    };
     let mut quote = [0; QUOTE];
     if let Some(len) = write_quote(&mut quote, &head, [&[], data]) {
         let quote = quote.get(..len).unwrap_or(&[]);

@@ -1,10 +1,6 @@
 //! Packets to a container, in fragments where they are longer than its interface takes.
 
-use std::{
-    collections::hash_map::RandomState,
-    hash::BuildHasher,
-    net::IpAddr,
-};
+use std::{collections::hash_map::RandomState, hash::BuildHasher, net::IpAddr};
 
 use packet::{
     Frame,

@@ -105,7 +105,7 @@ impl Udp {
     }
 
     /// Takes a datagram, or a super-frame of them, from a container.
-    pub(crate) fn from_inside(
+    pub(crate) fn take_frame(
         &mut self,
         core: &mut Core,
         packet: &Packet,
@@ -242,12 +242,7 @@ fn token(mapping: &Mapping<Outlet>, index: u32) -> Token {
 }
 
 /// What people are shown of a session whose socket is `bound` there.
-pub(super) fn info(
-    protocol: Protocol,
-    session: &Session,
-    bound: Option<SocketAddr>,
-    now: Time,
-) -> FlowInfo {
+pub(super) fn info(protocol: Protocol, session: &Session, bound: Option<SocketAddr>, now: Time) -> FlowInfo {
     let unspecified = |ip: &IpAddr| ip.is_unspecified();
     let outside = bound.map(|bound| match session.via {
         Some(via) if unspecified(&bound.ip()) => SocketAddr::new(via, bound.port()),

@@ -76,7 +76,12 @@ impl Udp {
     /// Whether one more session is within the limits. Where none is left, the oldest client of the
     /// container's own published ports makes room with which there is no conversation; clients
     /// never take more than half of what a container may have.
-    pub(super) fn make_room(&mut self, core: &mut Core, inside: InsideId, client: bool) -> Result<(), Reason> {
+    pub(super) fn make_room(
+        &mut self,
+        core: &mut Core,
+        inside: InsideId,
+        client: bool,
+    ) -> Result<(), Reason> {
         let half = core.config.limits.flows_per_inside / 2;
         let full = |core: &Core| core.room_for_session(inside);
         let reason = match full(core) {

@@ -34,9 +34,10 @@ impl Udp {
     pub(super) fn receive(&mut self, core: &mut Core, index: u32, out: &mut dyn Inside) {
         for _ in 0..TURNS {
             let Some(mapping) = self.table.mapping(index) else { return };
-            let mut areas = self.frames.iter_mut().map(|frame| {
-                IoSliceMut::new(frame.plain_area().get_mut(DATA..).unwrap_or(&mut []))
-            });
+            let mut areas = self
+                .frames
+                .iter_mut()
+                .map(|frame| IoSliceMut::new(frame.plain_area().get_mut(DATA..).unwrap_or(&mut [])));
             let mut slices: [IoSliceMut<'_>; AT_ONCE] =
                 std::array::from_fn(|_| areas.next().unwrap_or(IoSliceMut::new(&mut [])));
             drop(areas);

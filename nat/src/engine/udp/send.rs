@@ -34,7 +34,7 @@ struct Unit {
 
 /// The messages of one call.
 struct Units {
-    units: [Option<Unit>; AT_ONCE],
+    list: [Option<Unit>; AT_ONCE],
     /// The first piece that was left.
     next: u32,
     may_fragment: bool,
@@ -42,7 +42,7 @@ struct Units {
 
 impl Units {
     fn iter(&self) -> impl Iterator<Item = &Unit> {
-        self.units.iter().flatten()
+        self.list.iter().flatten()
     }
 }
 
@@ -50,12 +50,8 @@ impl Units {
 /// to themselves: whoever meets one has to cut it.
 fn gather(batch: &Batch, first: u32, cuts: bool) -> Option<Units> {
     let (piece, _) = batch.piece(first)?;
-    let mut gathered = Units {
-        units: [None; AT_ONCE],
-        next: first,
-        may_fragment: piece.packet.may_fragment,
-    };
-    let (mut slots, mut pieces) = (gathered.units.iter_mut(), 0);
+    let mut gathered = Units { list: [None; AT_ONCE], next: first, may_fragment: piece.packet.may_fragment };
+    let (mut slots, mut pieces) = (gathered.list.iter_mut(), 0);
     let mut open: Option<&mut Unit> = None;
     while let Some((piece, next)) = batch.piece(gathered.next) {
         if pieces == SLICES || piece.packet.may_fragment != gathered.may_fragment {
@@ -176,14 +172,8 @@ impl Sender<'_> {
             }
         }
         // Messages of nothing where there are no more units.
-        let nowhere = Message {
-            to: mapping.data.bound,
-            data: &[],
-            hops: 0,
-            tos: 0,
-            segment: None,
-            via: None,
-        };
+        let nowhere =
+            Message { to: mapping.data.bound, data: &[], hops: 0, tos: 0, segment: None, via: None };
         let mut messages = [nowhere; AT_ONCE];
         let (mut rest, mut count) = (slices.as_slice(), 0);
         for (message, unit) in messages.iter_mut().zip(units.iter()) {
@@ -224,7 +214,8 @@ impl Sender<'_> {
                     // EIO, or a kernel without it: the way has no checksums to offer (udp(7)).
                     self.cannot_cut |=
                         unit.run.count() > 1 && matches!(errno, Errno::IO | Errno::OPNOTSUPP) && cuts;
-                    let earlier = !matches!(errno, Errno::IO | Errno::INVAL | Errno::MSGSIZE | Errno::OPNOTSUPP);
+                    let earlier =
+                        !matches!(errno, Errno::IO | Errno::INVAL | Errno::MSGSIZE | Errno::OPNOTSUPP);
                     if earlier && !again {
                         self.take_troubles();
                         again = true;

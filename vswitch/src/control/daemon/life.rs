@@ -29,7 +29,7 @@ impl Daemon {
     /// The container is gone then.
     pub async fn start(self: &Arc<Self>, id: &str) -> Result<(), ControlError> {
         let id = self.resolve(id)?;
-        {
+        let turn = {
             let mut books = self.books.lock();
             let live = books.live_mut(&id)?;
             if live.record.status != Status::Created || std::mem::replace(&mut live.starting, true) {
@@ -38,7 +38,10 @@ impl Daemon {
                     short(&id)
                 )));
             }
-        }
+            live.turn.clone()
+        };
+        // Until somebody listens to the shim nobody else may ask it for something.
+        let _turn = turn.lock().await;
         let result = self.start_reserved(&id).await;
         if result.is_err() {
             self.forget(&id);
@@ -56,7 +59,7 @@ impl Daemon {
         })?;
         self.open_ports(id, listeners);
         // Neighbours and names before the command can ask for them.
-        self.enter(&record);
+        self.enter(id);
         let gone = |_| ControlError::Failed("the container's shim died".into());
         link.send(&ShimRequest::Start).map_err(gone)?;
         let answer = tokio::time::timeout(SHIM_ANSWER, link.recv()).await;
@@ -78,10 +81,10 @@ impl Daemon {
 
     /// Listens to a shim until its container ends.
     pub(super) async fn follow(self: Arc<Self>, id: String, link: Arc<ShimLink>) {
-        let netns = self.view(&id).ok().and_then(|view| {
+        let namespaces = self.view(&id).ok().and_then(|view| {
             // Who sees another's network lives among others' processes.
             let own = matches!(view.record.mode, Mode::Networks | Mode::None) && view.pid > 0;
-            own.then(|| reaper::NetnsId::of(view.pid).ok()).flatten()
+            own.then(|| reaper::Namespaces::of(view.pid).ok()).flatten()
         });
         loop {
             match link.recv().await {
@@ -94,8 +97,8 @@ impl Daemon {
                 Err(_) => {
                     link.hang_up();
                     // The shim died, and its command with it; the command's children are left.
-                    if let Some(netns) = netns {
-                        let killed = tokio::task::spawn_blocking(move || reaper::kill_all(&netns));
+                    if let Some(namespaces) = namespaces {
+                        let killed = tokio::task::spawn_blocking(move || reaper::kill_all(&namespaces));
                         let _ = killed.await;
                     }
                     self.finish(&id, 137);
@@ -123,10 +126,12 @@ impl Daemon {
             record.bindings.clear();
             // On disk first: a daemon that dies here must not find an address with two. For others
             // to see last: what they are told has ended holds nothing any more.
-            if let Err(error) = self.put(&container_key(id), &record) {
-                tracing::error!("container {}: {error}", short(id));
+            let stored = self.put(&container_key(id), &record);
+            let mut held = self.books.lock().containers.get_mut(id).map(Live::take_holdings);
+            if let (Err(error), Some(held)) = (stored, &mut held) {
+                tracing::error!("container {}: {error}; its addresses stay taken", short(id));
+                held.lent.clear();
             }
-            let held = self.books.lock().containers.get_mut(id).map(Live::take_holdings);
             self.events.container_with("die", &record, [("exitCode", code.to_string())]);
             if since > 0 {
                 self.leave(&record);
@@ -151,7 +156,7 @@ impl Daemon {
     fn forget_ended(&self, id: &str, code: Option<i32>) {
         let live = {
             let _turn = self.writing.lock();
-            let live = {
+            let mut live = {
                 let mut books = self.books.lock();
                 let mut live = books.containers.remove(id);
                 if let Some(live) = &live
@@ -162,7 +167,13 @@ impl Daemon {
                 live.as_mut().map(Live::take_holdings).zip(live)
             };
             // On disk first: a daemon that dies here must not find an address with two.
-            self.erase(&container_key(id));
+            if !self.erase(&container_key(id))
+                && let Some((held, _)) = &mut live
+                && !held.lent.is_empty()
+            {
+                tracing::error!("container {}: its addresses stay taken", short(id));
+                held.lent.clear();
+            }
             live
         };
         let live = live.map(|(held, live)| {
@@ -297,11 +308,11 @@ impl Daemon {
                 plugged.port.set_owner(name);
             }
         }
-        if record.is_running() {
-            for endpoint in &record.endpoints {
+        if let Some(present) = books.containers.get(&id).and_then(Live::present) {
+            for endpoint in &present.endpoints {
                 let fabric = books.networks.get(&endpoint.network_id).and_then(|n| n.fabric.as_ref());
                 if let Some(fabric) = fabric {
-                    fabric.name(&record, endpoint);
+                    fabric.name(present, endpoint);
                 }
             }
         }

@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use super::{Daemon, Directory, Lent, Plugged, SHIM_ANSWER, no_such};
+use super::{Daemon, Directory, Lent, Live, Plugged, SHIM_ANSWER, no_such};
 use crate::control::error::ControlError;
 use crate::control::record::{Container, Endpoint, Mode};
 use crate::control::request::EndpointRequest;
@@ -155,9 +155,10 @@ impl Daemon {
             .map_err(|e| ControlError::Failed(format!("the name service cannot be started: {e}")))
     }
 
-    /// Tells the networks of a container's endpoints that they are there.
-    pub(super) fn enter(&self, record: &Container) {
+    /// Tells the networks of a container's endpoints that they are there, if it has not ended.
+    pub(super) fn enter(&self, id: &str) {
         let books = self.books.lock();
+        let Some(record) = books.containers.get(id).and_then(Live::present) else { return };
         books.tell_gateways(record, &Arc::new(books.name_view(record)));
         for endpoint in &record.endpoints {
             let Some(network) = books.networks.get(&endpoint.network_id) else { continue };
@@ -255,9 +256,13 @@ impl Daemon {
         }
         {
             let books = self.books.lock();
+            // As it is now: it may have ended, or have another name.
+            let present = books.live(&id)?.present();
+            let record = present.filter(|record| record.endpoints.iter().any(|e| e.id == endpoint.id));
+            let record = record.ok_or_else(|| not_running(&id))?;
             let network = books.network(&endpoint.network_id)?;
             if let Some(fabric) = &network.fabric {
-                fabric.enter(&record, &endpoint);
+                fabric.enter(record, &endpoint);
                 books.refresh_policy(&endpoint.network_id, None);
             }
             self.events.network("connect", &network.record, Some(&id));
@@ -292,13 +297,11 @@ impl Daemon {
 
     /// Takes an endpoint out of the books, its addresses last.
     pub(super) fn withdraw(&self, id: &str, endpoint: &Endpoint) {
+        let Ok(lent) = self.books.lock().live(id).map(|live| live.lent(endpoint)) else { return };
         let removed = self.commit(id, |record| record.endpoints.retain(|e| e.id != endpoint.id));
         // A container that has ended meanwhile gave all its addresses back.
         if removed.is_ok_and(|record| !record.has_ended()) {
-            self.release(&[Lent {
-                network_id: endpoint.network_id.clone(),
-                addresses: endpoint.addresses(),
-            }]);
+            self.release(&[lent]);
         }
     }
 
@@ -324,7 +327,7 @@ impl Daemon {
             (id, turn)
         };
         let _turn = turn.lock().await;
-        let (endpoint, link, way_out, left) = {
+        let (endpoint, lent, link, way_out, left) = {
             let books = self.books.lock();
             let network_id = books.resolve_network(network)?;
             let network = books.network(&network_id)?;
@@ -346,7 +349,7 @@ impl Daemon {
             })?;
             let link = live.link.clone().filter(|_| record.is_running()).ok_or_else(|| not_running(&id))?;
             let way_out = record.way_out().is_some_and(|e| e.id == endpoint.id);
-            (endpoint, link, way_out, network.record.clone())
+            (endpoint.clone(), live.lent(&endpoint), link, way_out, network.record.clone())
         };
         // Whoever ended it meanwhile gave its addresses back.
         let mut ours = false;
@@ -371,10 +374,7 @@ impl Daemon {
         // The interface goes with the last descriptor, which is the shim's.
         let dropped = link.ask(&ShimRequest::DropPort(endpoint.id.clone()), SHIM_ANSWER).await;
         if ours {
-            self.release(&[Lent {
-                network_id: endpoint.network_id.clone(),
-                addresses: endpoint.addresses(),
-            }]);
+            self.release(&[lent]);
         }
         if way_out && let Some(next) = record.way_out() {
             let route = DefaultRoute { interface: next.interface.clone(), gateways: next.gateways() };
