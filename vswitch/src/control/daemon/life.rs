@@ -279,6 +279,8 @@ impl Daemon {
     /// With Docker's sentences; it keeps its name then.
     pub fn rename(&self, text: &str, name: &str) -> Result<(), ControlError> {
         let name = name.strip_prefix('/').unwrap_or(name);
+        // Of two renames the later one's name stays, everywhere.
+        let _turn = self.writing();
         let (id, old) = {
             let mut books = self.books.lock();
             let id = books.resolve(text)?;
@@ -296,7 +298,7 @@ impl Daemon {
             books.names.insert(name.to_owned(), id.clone());
             (id, old)
         };
-        let renamed = self.commit(&id, |record| name.clone_into(&mut record.name));
+        let renamed = self.commit_in_turn(&id, |record| name.clone_into(&mut record.name));
         let mut books = self.books.lock();
         let lost = if renamed.is_ok() { old.as_str() } else { name };
         if books.names.get(lost).is_some_and(|owner| *owner == id) {
