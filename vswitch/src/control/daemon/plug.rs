@@ -42,7 +42,6 @@ impl Daemon {
         let mut plugged = Vec::new();
         let result = self.plug_all(&record, &link, ports, fds, &mut plugged);
         let directory = result.and_then(|()| self.serve_names(&record, sockets));
-        let gone = plugged.iter().any(|p| p.port.is_gone());
         let entered = {
             let mut books = self.books.lock();
             match (directory, books.containers.get_mut(id)) {
@@ -52,7 +51,8 @@ impl Daemon {
                     live.shim = shim;
                     live.directory = directory;
                     live.ports = std::mem::take(&mut plugged);
-                    Ok(())
+                    // Its event may have come before the books knew the port.
+                    Ok(live.ports.iter().any(|p| p.port.is_gone()))
                 }
                 (Ok(_), None) => Err(no_such(id)),
                 (Err(error), _) => Err(error),
@@ -61,9 +61,7 @@ impl Daemon {
         for plugged in &plugged {
             self.remove_port(plugged);
         }
-        entered?;
-        // Its event may have come before the books knew the port.
-        if gone { Err(ControlError::Failed("the namespace was deleted".into())) } else { Ok(link) }
+        if entered? { Err(ControlError::Failed("the namespace was deleted".into())) } else { Ok(link) }
     }
 
     fn plug_all(
@@ -235,7 +233,16 @@ impl Daemon {
                 let mut books = self.books.lock();
                 match books.containers.get_mut(&id) {
                     Some(live) if live.link.is_some() && live.record.is_running() => {
+                        let port = plugged.port.clone();
                         live.ports.push(plugged);
+                        drop(books);
+                        // Its event may have come before the books knew the port.
+                        if port.is_gone() {
+                            if record.is_attached() {
+                                self.finish(&id, 0);
+                            }
+                            return Err(not_running(&id));
+                        }
                         None
                     }
                     // It ended meanwhile; whoever ended it gave the addresses back.
