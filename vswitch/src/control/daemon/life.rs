@@ -50,7 +50,8 @@ impl Daemon {
     }
 
     async fn start_reserved(self: &Arc<Self>, id: &str) -> Result<(), ControlError> {
-        let listeners = self.take_ports(&self.view(id)?.record)?;
+        let record = self.view(id)?.record;
+        let listeners = off_the_runtime(|| self.take_ports(&record))?;
         let link = self.link_up(id).await?;
         // On disk before the command may do anything: a daemon that dies here finds it again.
         let record = self.commit(id, |record| {
@@ -116,7 +117,7 @@ impl Daemon {
             return;
         }
         {
-            let _turn = self.writing.lock();
+            let _turn = self.writing();
             let Ok(mut record) = self.books.lock().live(id).map(|live| live.record.clone()) else { return };
             if record.has_ended() {
                 return;
@@ -155,7 +156,7 @@ impl Daemon {
     /// The same, of a container that has just ended with this status.
     fn forget_ended(&self, id: &str, code: Option<i32>) {
         let live = {
-            let _turn = self.writing.lock();
+            let _turn = self.writing();
             let mut live = {
                 let mut books = self.books.lock();
                 let mut live = books.containers.remove(id);

@@ -605,7 +605,7 @@ fn is_over(status: Status) -> bool {
 }
 
 /// Runs what waits for a disk or for the workers without holding up other requests.
-fn off_the_runtime<T>(act: impl FnOnce() -> T) -> T {
+pub(super) fn off_the_runtime<T>(act: impl FnOnce() -> T) -> T {
     use tokio::runtime::{Handle, RuntimeFlavor};
     match Handle::try_current().map(|handle| handle.runtime_flavor()) {
         Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(act),
