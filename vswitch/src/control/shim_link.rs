@@ -106,6 +106,11 @@ impl ShimLink {
         self.send(request)
     }
 
+    /// Answers are under way that nobody waits for.
+    pub fn owes(&self) -> bool {
+        self.asking.lock().late > 0
+    }
+
     /// Passes an answer on. Nobody's answer is dropped, its descriptors with it.
     pub fn answer(&self, said: Said) {
         let mut asking = self.asking.lock();

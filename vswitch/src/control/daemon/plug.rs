@@ -27,7 +27,19 @@ impl Daemon {
             ShimEvent::State { .. } => return Err(lost(&"it is another's, or its command has ended")),
             _ => return Err(lost(&"it says something unexpected")),
         }
-        let linked = self.take_up(id, &link, event, fds);
+        let mut linked = self.take_up(id, &link, event, fds);
+        // What it was told to finish is done before anybody is let in.
+        while linked.is_ok() && link.owes() {
+            linked = match tokio::time::timeout(SHIM_ANSWER, link.recv()).await {
+                Ok(Ok((ShimEvent::Exited(_), _))) => Err(lost(&"its command has ended")),
+                Ok(Ok(said)) => {
+                    link.answer(said);
+                    Ok(())
+                }
+                Ok(Err(error)) => Err(lost(&error)),
+                Err(_) => Err(lost(&"it does not answer")),
+            };
+        }
         // One that an earlier daemon left would run on, and nobody know of it.
         if linked.is_err() && self.view(id).is_ok_and(|view| view.record.is_running()) {
             let _ = link.send(&ShimRequest::Quit);
