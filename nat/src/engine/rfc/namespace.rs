@@ -57,31 +57,44 @@ fn feed(command: &mut Command, lines: &str) {
     assert!(child.wait().unwrap().success(), "ip failed at:\n{lines}");
 }
 
-/// Gives `lo` addresses, each with the length of its network, and waits until they can be used.
+/// Gives this thread's namespace addresses, each with the length of its network, and waits until they can be used.
 pub(super) fn addresses(addresses: &[&str]) {
+    // Not `lo`, on which a network that is not the loopback's is one that cannot be reached.
+    ip("link add h0 type veth peer name h1\nlink set h1 up\nlink set h0 up\n");
     for address in addresses {
-        ip(&format!("addr add {address} dev lo{}\n", if address.contains(':') { " nodad" } else { "" }));
+        ip(&format!("addr add {address} dev h0{}\n", if address.contains(':') { " nodad" } else { "" }));
     }
     for address in addresses {
-        wait_for(address.split_once('/').unwrap().0.parse().unwrap());
+        settle(address.split_once('/').unwrap().0);
     }
 }
 
-/// Waits until there is a way to `address`: the kernel makes those of IPv6 some time later.
+/// Waits until `address` is one of this thread's namespace: for IPv6 the kernel makes the route some
+/// time later, and what is looked up before that may never be found.
+fn settle(address: &str) {
+    let Ok(address) = address.parse::<Ipv6Addr>() else { return };
+    // As the kernel has it: 32 digits, then the length of the prefix.
+    let route = format!("{:032x} 80 ", address.to_bits());
+    while !std::fs::read_to_string("/proc/thread-self/net/ipv6_route").unwrap().contains(&route) {
+        std::thread::yield_now();
+    }
+}
+
+/// Waits until there is a way to `address` and back.
 fn wait_for(address: IpAddr) {
     // Nobody listens there, which comes back as soon as there is somebody to say so.
     const DISCARD: u16 = 9;
     let any: IpAddr =
         if address.is_ipv6() { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
-    let socket = UdpSocket::bind((any, 0)).unwrap();
-    socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
-    while socket.connect((address, DISCARD)).is_err() {
-        std::thread::yield_now();
-    }
-    let refused = |done: std::io::Result<usize>| {
-        done.is_err_and(|why| why.kind() == std::io::ErrorKind::ConnectionRefused)
+    // A socket remembers the way it has found first: each attempt has one of its own.
+    let ask = || -> std::io::Result<usize> {
+        let socket = UdpSocket::bind((any, 0))?;
+        socket.set_read_timeout(Some(Duration::from_millis(50)))?;
+        socket.connect((address, DISCARD))?;
+        socket.send(b"")?;
+        socket.recv(&mut [0])
     };
-    while !(refused(socket.send(b"")) || refused(socket.recv(&mut [0]))) {}
+    while !ask().is_err_and(|why| why.kind() == std::io::ErrorKind::ConnectionRefused) {}
 }
 
 /// Sets a kernel parameter where this thread is.
@@ -114,6 +127,7 @@ impl Router {
              addr add 2001:db8:1::1/64 dev e0 nodad\n",
             router.0.id()
         ));
+        settle("2001:db8:1::1");
         router.within(|| {
             ip("link set lo up\n\
                 link set r0 up\n\
@@ -125,6 +139,7 @@ impl Router {
                 link set d0 up\n\
                 route add 203.0.113.0/24 dev d0\n\
                 route add 2001:db8:2::/64 dev d0\n");
+            settle("2001:db8:1::2");
             sysctl("net/ipv4/ip_forward", "1");
             sysctl("net/ipv6/conf/all/forwarding", "1");
             // All errors at once.

@@ -45,21 +45,22 @@ fn rfc4787_req2_all_of_a_containers_endpoints_have_one_address_outside() {
     }
 }
 
-#[test]
-fn rfc4787_req3_no_two_endpoints_share_a_port() {
-    let mut bench = Bench::plain();
-    bench.add(3);
-    // Another engine, on another thread, and another program.
-    let mut other = Bench::plain();
-    let server = server(1, false);
-    let mut ports = BTreeSet::new();
-    for port in [40_010, 40_011] {
-        ports.insert(bench.reach(2, port, &server).port());
-        ports.insert(bench.reach(3, port, &server).port());
-        ports.insert(other.reach(2, port, &server).port());
+in_namespace! {
+    fn rfc4787_req3_no_two_endpoints_share_a_port() {
+        let mut bench = Bench::plain();
+        bench.add(3);
+        // Another engine, on another thread, and another program.
+        let mut other = Bench::plain();
+        let server = server(1, false);
+        let mut ports = BTreeSet::new();
+        for port in [40_010, 40_011] {
+            ports.insert(bench.reach(2, port, &server).port());
+            ports.insert(bench.reach(3, port, &server).port());
+            ports.insert(other.reach(2, port, &server).port());
+        }
+        assert_eq!(ports.len(), 6);
+        assert!(ports.iter().all(|port| UdpSocket::bind(("0.0.0.0", *port)).is_err()));
     }
-    assert_eq!(ports.len(), 6);
-    assert!(ports.iter().all(|port| UdpSocket::bind(("0.0.0.0", *port)).is_err()));
 }
 
 in_namespace! {
@@ -81,26 +82,27 @@ fn rfc4787_req4_parity_is_kept() {
     }
 }
 
-#[test]
-fn rfc4787_req5_a_mapping_lives_five_minutes_and_never_less_than_two() {
-    let server = server(1, false);
-    for (configured, lives) in [(5 * MINUTE, 5 * MINUTE), (Duration::from_secs(1), 2 * MINUTE)] {
-        let mut config = Config::default();
-        config.udp.timeout = configured;
-        let mut bench = Bench::new(config);
-        bench.add(2);
-        let from = bench.reach(2, 40_030, &server);
-        bench.pass(lives.saturating_sub(Duration::from_secs(1)));
-        server.send_to(b"late", from).unwrap();
-        // What comes in may keep it alive: look without waiting for that.
-        assert_eq!(bench.flows().len(), 1);
-        bench.pass(Duration::from_secs(2));
-        assert_eq!(bench.flows().len(), 1);
-        bench.pass(lives + Duration::from_secs(1));
-        assert_eq!(bench.flows().len(), 0);
-        assert_eq!(bench.engine.inside(bench.id(2)).unwrap().flows, 0);
-        // The socket is gone with it.
-        UdpSocket::bind(("0.0.0.0", from.port())).unwrap();
+in_namespace! {
+    fn rfc4787_req5_a_mapping_lives_five_minutes_and_never_less_than_two() {
+        let server = server(1, false);
+        for (configured, lives) in [(5 * MINUTE, 5 * MINUTE), (Duration::from_secs(1), 2 * MINUTE)] {
+            let mut config = Config::default();
+            config.udp.timeout = configured;
+            let mut bench = Bench::new(config);
+            bench.add(2);
+            let from = bench.reach(2, 40_030, &server);
+            bench.pass(lives.saturating_sub(Duration::from_secs(1)));
+            server.send_to(b"late", from).unwrap();
+            // What comes in may keep it alive: look without waiting for that.
+            assert_eq!(bench.flows().len(), 1);
+            bench.pass(Duration::from_secs(2));
+            assert_eq!(bench.flows().len(), 1);
+            bench.pass(lives + Duration::from_secs(1));
+            assert_eq!(bench.flows().len(), 0);
+            assert_eq!(bench.engine.inside(bench.id(2)).unwrap().flows, 0);
+            // The socket is gone with it.
+            UdpSocket::bind(("0.0.0.0", from.port())).unwrap();
+        }
     }
 }
 
@@ -280,24 +282,25 @@ in_namespace! {
     }
 }
 
-#[test]
-fn rfc4787_req12_an_icmp_error_reaches_the_container_and_ends_nothing() {
-    for v6 in [false, true] {
-        let mut bench = Bench::plain();
-        let server = server(1, v6);
-        let from = bench.reach(2, 40_090, &server);
-        let nobody = super::server(1, v6).local_addr().unwrap();
-        bench.send(&super::datagram(2, 40_090, seen(nobody), b"anybody there"));
-        let error = bench.error();
-        let port_unreachable = if v6 { (1, 4) } else { (3, 3) };
-        assert_eq!((error.kind, error.code, error.word), (port_unreachable.0, port_unreachable.1, 0));
-        assert_eq!((error.number, error.from), (2, seen(nobody).0));
-        // It quotes what the container has sent, not what went out.
-        assert_eq!(error.quoted.protocol, 17);
-        assert_eq!(error.quoted.source, (address(2, v6), 40_090));
-        assert_eq!(error.quoted.destination, seen(nobody));
-        assert_eq!(error.quoted.data, b"anybody there");
-        assert_eq!(bench.reach(2, 40_090, &server), from);
-        assert_eq!(bench.flows().len(), 2);
+in_namespace! {
+    fn rfc4787_req12_an_icmp_error_reaches_the_container_and_ends_nothing() {
+        for v6 in [false, true] {
+            let mut bench = Bench::plain();
+            let server = server(1, v6);
+            let from = bench.reach(2, 40_090, &server);
+            let nobody = super::server(1, v6).local_addr().unwrap();
+            bench.send(&super::datagram(2, 40_090, seen(nobody), b"anybody there"));
+            let error = bench.error();
+            let port_unreachable = if v6 { (1, 4) } else { (3, 3) };
+            assert_eq!((error.kind, error.code, error.word), (port_unreachable.0, port_unreachable.1, 0));
+            assert_eq!((error.number, error.from), (2, seen(nobody).0));
+            // It quotes what the container has sent, not what went out.
+            assert_eq!(error.quoted.protocol, 17);
+            assert_eq!(error.quoted.source, (address(2, v6), 40_090));
+            assert_eq!(error.quoted.destination, seen(nobody));
+            assert_eq!(error.quoted.data, b"anybody there");
+            assert_eq!(bench.reach(2, 40_090, &server), from);
+            assert_eq!(bench.flows().len(), 2);
+        }
     }
 }

@@ -13,9 +13,11 @@ use crate::engine::{
     fragments::{Head, icmp_for, udp_header, write_headers, write_quote},
 };
 
-/// Lets everybody have ping sockets, or nobody.
+/// Lets this process have ping sockets; at first nobody may.
 fn ping_sockets(allowed: bool) {
-    sysctl("net/ipv4/ping_group_range", if allowed { "0 0" } else { "1 0" });
+    if allowed {
+        sysctl("net/ipv4/ping_group_range", "0 0");
+    }
 }
 
 /// An error of container `number` about a datagram to its port `port`.
@@ -62,7 +64,7 @@ fn loopback(v6: bool) -> IpAddr {
 
 in_namespace! {
     fn rfc5508_req1_echoes_are_answered_and_mapped_by_their_identifier() {
-        for sockets in [true, false] {
+        for sockets in [false, true] {
             ping_sockets(sockets);
             for v6 in [false, true] {
                 let mut bench = Bench::plain();
@@ -87,7 +89,7 @@ in_namespace! {
 
 in_namespace! {
     fn rfc5508_req1a_the_mapping_of_an_identifier_is_the_same_for_all_destinations() {
-        for sockets in [true, false] {
+        for sockets in [false, true] {
             ping_sockets(sockets);
             let mut bench = Bench::plain();
             for host in 1..4 {
@@ -104,7 +106,7 @@ in_namespace! {
 
 in_namespace! {
     fn rfc5508_req2_an_identifier_stays_mapped_for_sixty_seconds() {
-        for sockets in [true, false] {
+        for sockets in [false, true] {
             ping_sockets(sockets);
             let mut config = Config::default();
             config.icmp.timeout = Duration::from_secs(1);
@@ -154,7 +156,7 @@ fn rfc5508_req3_errors_with_wrong_checksums_are_dropped() {
 in_namespace! {
     fn rfc5508_req4_an_error_about_an_echo_reaches_the_container_translated() {
         let _router = Router::new();
-        for sockets in [true, false] {
+        for sockets in [false, true] {
             ping_sockets(sockets);
             for v6 in [false, true] {
                 let mut bench = Bench::plain();

@@ -223,23 +223,24 @@ fn a_client_at_the_hosts_loopback_is_shown_as_the_gateway() {
     }
 }
 
-#[test]
-fn a_client_of_an_ip_version_that_the_container_lacks_is_shown_as_the_gateway() {
-    let mut bench = Bench::new(Config::default());
-    bench.add_with(2, |config| config.addresses.truncate(1));
-    let (_, at) = bench.publish(2, 53, "[::1]:0");
-    let client = server(1, true);
-    client.send_to(&[7; 1300], at).unwrap();
-    let (source, _, data) = bench.datagram();
-    assert_eq!((source, data.len()), ((GATEWAY.into(), client.local_addr().unwrap().port()), 1300));
-    bench.send(&datagram(2, 53, source, b"answer"));
-    assert_eq!(take(&client), (b"answer".to_vec(), at));
-    // An error about the answer crosses as well.
-    drop(client);
-    bench.send(&datagram(2, 53, source, b"answer"));
-    let error = bench.error();
-    assert_eq!((error.kind, error.code, error.from), (3, 3, GATEWAY.into()));
-    assert_eq!((error.quoted.source, error.quoted.destination), ((address(2, false), 53), source));
+in_namespace! {
+    fn a_client_of_an_ip_version_that_the_container_lacks_is_shown_as_the_gateway() {
+        let mut bench = Bench::new(Config::default());
+        bench.add_with(2, |config| config.addresses.truncate(1));
+        let (_, at) = bench.publish(2, 53, "[::1]:0");
+        let client = server(1, true);
+        client.send_to(&[7; 1300], at).unwrap();
+        let (source, _, data) = bench.datagram();
+        assert_eq!((source, data.len()), ((GATEWAY.into(), client.local_addr().unwrap().port()), 1300));
+        bench.send(&datagram(2, 53, source, b"answer"));
+        assert_eq!(take(&client), (b"answer".to_vec(), at));
+        // An error about the answer crosses as well.
+        drop(client);
+        bench.send(&datagram(2, 53, source, b"answer"));
+        let error = bench.error();
+        assert_eq!((error.kind, error.code, error.from), (3, 3, GATEWAY.into()));
+        assert_eq!((error.quoted.source, error.quoted.destination), ((address(2, false), 53), source));
+    }
 }
 
 in_namespace! {
@@ -260,28 +261,29 @@ in_namespace! {
     }
 }
 
-#[test]
-fn what_a_published_endpoint_sends_by_itself_leaves_from_the_published_port() {
-    let mut bench = Bench::plain();
-    let (id, at) = bench.publish(2, 40_000, "0.0.0.0:0");
-    let servers = [server(1, false), server(2, false)];
-    for server in &servers {
-        assert_eq!(bench.reach(2, 40_000, server).port(), at.port());
+in_namespace! {
+    fn what_a_published_endpoint_sends_by_itself_leaves_from_the_published_port() {
+        let mut bench = Bench::plain();
+        let (id, at) = bench.publish(2, 40_000, "0.0.0.0:0");
+        let servers = [server(1, false), server(2, false)];
+        for server in &servers {
+            assert_eq!(bench.reach(2, 40_000, server).port(), at.port());
+        }
+        servers[1].send_to(b"answer", ("127.0.0.1", at.port())).unwrap();
+        assert_eq!(bench.datagram().0, seen(servers[1].local_addr().unwrap()));
+        // Not from one that is open to the loopback only, say.
+        bench.publish(2, 40_001, "127.0.0.9:0");
+        assert_eq!(bench.reach(2, 40_001, &servers[0]).ip(), Ipv4Addr::LOCALHOST);
+        // Closed, the port is free and the endpoint gets another.
+        bench.engine.unpublish_udp(id);
+        UdpSocket::bind(at).unwrap();
+        assert_eq!(bench.flows().len(), 1);
+        bench.reach(2, 40_000, &servers[0]);
+        // What is gone cannot be closed again.
+        let flows = bench.flows().len();
+        bench.engine.unpublish_udp(id);
+        assert_eq!(bench.flows().len(), flows);
     }
-    servers[1].send_to(b"answer", ("127.0.0.1", at.port())).unwrap();
-    assert_eq!(bench.datagram().0, seen(servers[1].local_addr().unwrap()));
-    // Not from one that is open to the loopback only, say.
-    bench.publish(2, 40_001, "127.0.0.9:0");
-    assert_eq!(bench.reach(2, 40_001, &servers[0]).ip(), Ipv4Addr::LOCALHOST);
-    // Closed, the port is free and the endpoint gets another.
-    bench.engine.unpublish_udp(id);
-    UdpSocket::bind(at).unwrap();
-    assert_eq!(bench.flows().len(), 1);
-    bench.reach(2, 40_000, &servers[0]);
-    // What is gone cannot be closed again.
-    let flows = bench.flows().len();
-    bench.engine.unpublish_udp(id);
-    assert_eq!(bench.flows().len(), flows);
 }
 
 #[test]
@@ -359,19 +361,20 @@ fn a_flood_of_clients_takes_half_of_the_table_and_the_newest_stay() {
     assert_eq!(bench.engine.counters().reasons().count(), 0);
 }
 
-#[test]
-fn a_port_that_cannot_be_had_says_why() {
-    let taken = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let first = UdpListener::new(taken).unwrap();
-    assert_eq!(first.address(), taken);
-    let error = UdpListener::new(taken).unwrap_err();
-    assert!(matches!(error, ListenError::Taken(at) if at == taken));
-    assert_eq!(error.to_string(), format!("Bind for {taken} failed: port is already allocated"));
-    let nowhere = "192.0.2.77:5000".parse().unwrap();
-    assert!(matches!(UdpListener::new(nowhere), Err(ListenError::Address(_))));
-    let mut bench = Bench::plain();
-    let nobody = Publisher { inside: InsideId(77), port: 53 };
-    assert_eq!(bench.engine.publish_udp(first, nobody).unwrap_err().kind(), ErrorKind::NotFound);
+in_namespace! {
+    fn a_port_that_cannot_be_had_says_why() {
+        let taken = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let first = UdpListener::new(taken).unwrap();
+        assert_eq!(first.address(), taken);
+        let error = UdpListener::new(taken).unwrap_err();
+        assert!(matches!(error, ListenError::Taken(at) if at == taken));
+        assert_eq!(error.to_string(), format!("Bind for {taken} failed: port is already allocated"));
+        let nowhere = "192.0.2.77:5000".parse().unwrap();
+        assert!(matches!(UdpListener::new(nowhere), Err(ListenError::Address(_))));
+        let mut bench = Bench::plain();
+        let nobody = Publisher { inside: InsideId(77), port: 53 };
+        assert_eq!(bench.engine.publish_udp(first, nobody).unwrap_err().kind(), ErrorKind::NotFound);
+    }
 }
 
 #[test]
@@ -470,25 +473,26 @@ fn what_a_containers_queue_does_not_take_is_counted() {
     assert_eq!(bench.flows()[0].bytes_in, 0);
 }
 
-#[test]
-fn a_container_that_goes_takes_its_sockets_with_it() {
-    let mut bench = Bench::plain();
-    let server = server(1, false);
-    let from = bench.reach(2, 40_000, &server);
-    let (_, at) = bench.publish(2, 53, "127.0.0.1:0");
-    server.send_to(b"question", at).unwrap();
-    bench.datagram();
-    let id = bench.id(2);
-    bench.engine.close_flows(id, &mut bench.inbox);
-    assert_eq!(bench.flows().len(), 0);
-    assert!(UdpSocket::bind(at).is_err());
-    bench.reach(2, 40_000, &server);
-    bench.engine.remove_inside(id);
-    assert_eq!(bench.flows().len(), 0);
-    for port in [from.port(), at.port()] {
-        UdpSocket::bind(("127.0.0.1", port)).unwrap();
+in_namespace! {
+    fn a_container_that_goes_takes_its_sockets_with_it() {
+        let mut bench = Bench::plain();
+        let server = server(1, false);
+        let from = bench.reach(2, 40_000, &server);
+        let (_, at) = bench.publish(2, 53, "127.0.0.1:0");
+        server.send_to(b"question", at).unwrap();
+        bench.datagram();
+        let id = bench.id(2);
+        bench.engine.close_flows(id, &mut bench.inbox);
+        assert_eq!(bench.flows().len(), 0);
+        assert!(UdpSocket::bind(at).is_err());
+        bench.reach(2, 40_000, &server);
+        bench.engine.remove_inside(id);
+        assert_eq!(bench.flows().len(), 0);
+        for port in [from.port(), at.port()] {
+            UdpSocket::bind(("127.0.0.1", port)).unwrap();
+        }
+        assert!(bench.engine.inside(id).is_none());
     }
-    assert!(bench.engine.inside(id).is_none());
 }
 
 in_namespace! {
