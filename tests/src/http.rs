@@ -1,5 +1,6 @@
 //! HTTP/1.1 as far as a test needs it: one request, one answer, over a unix socket.
 
+use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -71,11 +72,11 @@ pub fn ask(socket: &Path, method: &str, path: &str, body: &[u8]) -> Answer {
 
 /// As [`ask`]; `None` when there is no answer, or not all of one.
 pub fn try_ask(socket: &Path, method: &str, path: &str, body: &[u8]) -> Option<Answer> {
-    let about_body = match body.len() {
-        0 => String::new(),
-        len => format!("Content-Type: application/json\r\nContent-Length: {len}\r\n"),
-    };
-    let request = format!("{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{about_body}\r\n");
+    let mut request = format!("{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n");
+    if !body.is_empty() {
+        let _ = write!(request, "Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
+    }
+    request.push_str("\r\n");
     let mut stream = UnixStream::connect(socket).ok()?;
     stream.set_read_timeout(Some(DEADLINE)).ok()?;
     // A server that has read enough to refuse may close before it has read all.

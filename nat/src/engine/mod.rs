@@ -206,10 +206,10 @@ impl Engine {
     fn take(&mut self, packet: &Packet, frame: &mut Frame, out: &mut dyn Inside) -> Result<(), Reason> {
         match Carries::of(&packet.ip)? {
             Carries::Tcp => self.tcp.take_frame(&mut self.core, packet, frame, out),
-            Carries::Udp => self.udp.from_inside(&mut self.core, packet, frame, out),
-            Carries::Icmp => self.icmp.from_inside(&mut self.core, &self.udp, packet, frame, out),
+            Carries::Udp => self.udp.take_frame(&mut self.core, packet, frame, out),
+            Carries::Icmp => self.icmp.take_frame(&mut self.core, &self.udp, packet, frame, out),
             Carries::Fragment => {
-                if !self.fragments.from_inside(&mut self.core, packet, frame)? {
+                if !self.fragments.take_frame(&mut self.core, packet, frame)? {
                     return Ok(());
                 }
                 let mut whole = self.core.admit(packet.inside, frame, out)?;

@@ -112,7 +112,7 @@ impl Reassembler {
         match slot.put(part, tuning.fragments) {
             Outcome::Kept => Ok(None),
             Outcome::Whole => {
-                let whole = packet.slot.take().and_then(|slot| slot.finish());
+                let whole = packet.slot.take().and_then(Slot::finish);
                 self.remove(index);
                 whole.map(Some).ok_or(Reason::Fragment)
             }

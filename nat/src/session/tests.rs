@@ -159,7 +159,9 @@ impl Subject {
     fn expire(&mut self, now: Time) {
         let over: Vec<u32> =
             self.table.sessions().filter(|(_, s)| s.ends() <= now).map(|(index, _)| index).collect();
-        over.into_iter().for_each(|session| self.close(session));
+        for session in over {
+            self.close(session);
+        }
     }
 }
 

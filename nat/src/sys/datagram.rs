@@ -270,6 +270,7 @@ impl DatagramSocket {
     ///
     /// # Errors
     /// `AGAIN` if nothing is there; what a datagram that was sent earlier met with.
+    #[allow(clippy::unnecessary_cast, reason = "not every libc has these lengths as usize")]
     pub(crate) fn receive(&self, buffers: &mut [IoSliceMut<'_>], into: &mut Vec<Received>) -> io::Result<()> {
         into.clear();
         let mut names = [Name::EMPTY; AT_ONCE];
@@ -308,7 +309,7 @@ impl DatagramSocket {
                 cut: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
             });
             if let Some(last) = into.last_mut() {
-                self.read_controls(control, header.msg_hdr.msg_controllen as usize, last);
+                self.read_controls(control, header.msg_hdr.msg_controllen, last);
             }
         }
         Ok(())
@@ -338,6 +339,7 @@ impl DatagramSocket {
     ///
     /// # Errors
     /// `AGAIN` if there is none.
+    #[allow(clippy::unnecessary_cast, reason = "not every libc has these lengths as usize")]
     pub(crate) fn next_trouble(&self, buffer: &mut [u8]) -> io::Result<Trouble> {
         let (mut name, mut control) = (Name::EMPTY, ReceiveControl::EMPTY);
         let mut slice = IoSliceMut::new(buffer);

@@ -2,6 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
+/// `AF_INET` and `AF_INET6` as an address has them (linux/socket.h).
+const INET: u16 = 2;
+const INET6: u16 = 10;
 /// Bytes of `struct sockaddr_in6`, the longer one.
 const LEN: usize = size_of::<libc::sockaddr_in6>();
 
@@ -19,18 +22,18 @@ impl Name {
     pub(super) fn set(&mut self, address: SocketAddr) -> libc::socklen_t {
         let port = address.port().to_be_bytes();
         self.0 = [0; LEN];
-        let (family, len) = match address {
+        let (family, len): (u16, _) = match address {
             SocketAddr::V4(v4) => {
                 self.put(4, &v4.ip().octets());
-                (libc::AF_INET, size_of::<libc::sockaddr_in>())
+                (INET, size_of::<libc::sockaddr_in>())
             }
             SocketAddr::V6(v6) => {
                 self.put(8, &v6.ip().octets());
                 self.put(24, &v6.scope_id().to_ne_bytes());
-                (libc::AF_INET6, LEN)
+                (INET6, LEN)
             }
         };
-        self.put(0, &(family as libc::sa_family_t).to_ne_bytes());
+        self.put(0, &family.to_ne_bytes());
         self.put(2, &port);
         len as libc::socklen_t
     }
@@ -53,14 +56,14 @@ impl Name {
 
 /// Reads a `sockaddr_in` or `sockaddr_in6`.
 pub(super) fn parse(bytes: &[u8]) -> Option<SocketAddr> {
-    let family = libc::sa_family_t::from_ne_bytes(*bytes.first_chunk()?);
+    let family = u16::from_ne_bytes(*bytes.first_chunk()?);
     let port = u16::from_be_bytes(*bytes.get(2..)?.first_chunk()?);
-    match i32::from(family) {
-        libc::AF_INET => {
+    match family {
+        INET => {
             let ip = Ipv4Addr::from(*bytes.get(4..)?.first_chunk::<4>()?);
             Some(SocketAddrV4::new(ip, port).into())
         }
-        libc::AF_INET6 => {
+        INET6 => {
             let ip = Ipv6Addr::from(*bytes.get(8..)?.first_chunk::<16>()?);
             let scope = u32::from_ne_bytes(*bytes.get(24..)?.first_chunk()?);
             Some(SocketAddrV6::new(ip, port, 0, scope).into())

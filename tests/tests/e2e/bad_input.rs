@@ -59,12 +59,14 @@ impl Bed {
     }
 
     #[track_caller]
-    fn subnet(&self, config: &Value, status: u16, sentence: &str) {
+    #[allow(clippy::needless_pass_by_value)] // a call reads as JSON
+    fn subnet(&self, config: Value, status: u16, sentence: &str) {
         self.create(json!({"IPAM": {"Config": [config]}}), status, sentence);
     }
 
     #[track_caller]
-    fn connect(&self, network: &str, container: &str, config: &Value, status: u16, sentence: &str) {
+    #[allow(clippy::needless_pass_by_value)] // a call reads as JSON
+    fn connect(&self, network: &str, container: &str, config: Value, status: u16, sentence: &str) {
         let body = json!({"Container": container, "EndpointConfig": config});
         self.refuses("POST", &format!("/networks/{network}/connect"), &body, status, sentence);
     }
@@ -79,7 +81,7 @@ impl Bed {
     }
 
     #[track_caller]
-    fn expect_as_before(self) {
+    fn is_as_before(&self) {
         assert_eq!(state(&self.daemon), self.before);
         // None more: of a container that has just ended some still go.
         eventually("the files to be as before", || {
@@ -112,7 +114,7 @@ fn networks_that_cannot_be() {
     let bed = Bed::new();
     let overlap = "Pool overlaps with other one on this address space";
     for subnet in ["10.1.0.0/16", "10.1.2.0/24", "10.0.0.0/8", "172.17.5.0/24", "10.9.0.7/32"] {
-        bed.subnet(&json!({"Subnet": subnet}), 403, overlap);
+        bed.subnet(json!({"Subnet": subnet}), 403, overlap);
     }
     for subnet in [
         "",
@@ -126,7 +128,7 @@ fn networks_that_cannot_be() {
         "10.2.0.0/-1",
     ] {
         bed.subnet(
-            &json!({"Subnet": subnet}),
+            json!({"Subnet": subnet}),
             400,
             &format!("Invalid subnet {subnet} : invalid CIDR address: {subnet}"),
         );
@@ -135,50 +137,50 @@ fn networks_that_cannot_be() {
         let sentence = format!(
             "Invalid subnet {subnet} : loopback and multicast addresses are not for hosts of a network"
         );
-        bed.subnet(&json!({"Subnet": subnet}), 400, &sentence);
+        bed.subnet(json!({"Subnet": subnet}), 400, &sentence);
     }
-    bed.subnet(&json!({"Subnet": "0.0.0.0/0"}), 403, overlap);
+    bed.subnet(json!({"Subnet": "0.0.0.0/0"}), 403, overlap);
     let outside =
         |gateway: &str| format!("failed to allocate gateway ({gateway}): Requested address is out of range");
     for gateway in ["10.3.0.1", "192.0.2.1", "fd00::1"] {
-        bed.subnet(&json!({"Subnet": "10.2.0.0/16", "Gateway": gateway}), 400, &outside(gateway));
+        bed.subnet(json!({"Subnet": "10.2.0.0/16", "Gateway": gateway}), 400, &outside(gateway));
     }
     for gateway in ["10.2.0.0", "10.2.255.255"] {
         let sentence = format!("failed to allocate gateway ({gateway}): Address already in use");
-        bed.subnet(&json!({"Subnet": "10.2.0.0/16", "Gateway": gateway}), 400, &sentence);
+        bed.subnet(json!({"Subnet": "10.2.0.0/16", "Gateway": gateway}), 400, &sentence);
     }
     bed.subnet(
-        &json!({"Subnet": "10.2.0.0/16", "Gateway": "10.2.0"}),
+        json!({"Subnet": "10.2.0.0/16", "Gateway": "10.2.0"}),
         400,
         "invalid gateway address 10.2.0 in Ipam configuration",
     );
     bed.subnet(
-        &json!({"Subnet": "10.2.0.0/31"}),
+        json!({"Subnet": "10.2.0.0/31"}),
         400,
         "failed to allocate gateway (): No available addresses on this pool",
     );
     bed.subnet(
-        &json!({"Subnet": "10.2.0.0/16", "IPRange": "10.3.0.0/24"}),
+        json!({"Subnet": "10.2.0.0/16", "IPRange": "10.3.0.0/24"}),
         400,
         "invalid ip-range 10.3.0.0/24: parent subnet 10.2.0.0/16 doesn't contain ip-range",
     );
     bed.subnet(
-        &json!({"Subnet": "10.2.0.0/16", "IPRange": "10.0.0.0/8"}),
+        json!({"Subnet": "10.2.0.0/16", "IPRange": "10.0.0.0/8"}),
         400,
         "invalid ip-range 10.0.0.0/8: CIDR block is bigger than its parent subnet 10.2.0.0/16",
     );
     bed.subnet(
-        &json!({"Subnet": "10.2.0.0/16", "AuxiliaryAddresses": {"a": "10.3.0.1"}}),
+        json!({"Subnet": "10.2.0.0/16", "AuxiliaryAddresses": {"a": "10.3.0.1"}}),
         403,
         "auxiliary address: (a:10.3.0.1) must belong to the master pool: 10.2.0.0/16",
     );
     bed.subnet(
-        &json!({"Subnet": "10.2.0.0/16", "AuxiliaryAddresses": {"a": "10.2.0.1"}}),
+        json!({"Subnet": "10.2.0.0/16", "AuxiliaryAddresses": {"a": "10.2.0.1"}}),
         400,
         "failed to allocate secondary ip address (a:10.2.0.1): Address already in use",
     );
     bed.subnet(
-        &json!({"Subnet": "10.2.0.0/16", "AuxiliaryAddresses": {"a": "b"}}),
+        json!({"Subnet": "10.2.0.0/16", "AuxiliaryAddresses": {"a": "b"}}),
         400,
         "non parsable secondary ip address (a:b) passed for network x",
     );
@@ -189,7 +191,7 @@ fn networks_that_cannot_be() {
     );
     let no_v6 = "could not find an available, non-overlapping IPv6 address pool among the defaults to assign to the network";
     bed.create(json!({"EnableIPv6": true}), 404, no_v6);
-    bed.expect_as_before();
+    bed.is_as_before();
 }
 
 #[test]
@@ -246,7 +248,7 @@ fn names_drivers_and_options_that_cannot_be() {
     );
     let (status, sentence) = refusal.refusal();
     assert!(status == 403 && sentence.ends_with("networks have same bridge name"), "{status} {sentence}");
-    bed.expect_as_before();
+    bed.is_as_before();
 }
 
 #[test]
@@ -294,51 +296,51 @@ fn networks_that_are_not_there_or_cannot_go() {
         let refusal = bed.daemon.api("GET", &format!("/networks{}", invalid(filters)), &nobody).refusal();
         assert!(refusal.0 == 400 && refusal.1.starts_with("invalid filters: "), "{refusal:?}");
     }
-    bed.expect_as_before();
+    bed.is_as_before();
 }
 
 #[test]
 fn containers_that_cannot_be_connected_or_disconnected() {
     let bed = Bed::new();
     let id = |name: &str| bed.daemon.container_id(name);
-    bed.connect("nothing", "u1", &json!({}), 404, "network nothing not found");
-    bed.connect("web", "nobody", &json!({}), 404, "No such container: nobody");
-    bed.connect("web", "", &json!({}), 404, "No such container: ");
-    bed.connect("web", "u2", &json!({}), 403, "endpoint with name u2 already exists in network web");
-    bed.connect("bridge", "u1", &Value::Null, 403, "endpoint with name u1 already exists in network bridge");
-    bed.connect("web", "ended", &json!({}), 409, &format!("Container {} is not running", id("ended")));
+    bed.connect("nothing", "u1", json!({}), 404, "network nothing not found");
+    bed.connect("web", "nobody", json!({}), 404, "No such container: nobody");
+    bed.connect("web", "", json!({}), 404, "No such container: ");
+    bed.connect("web", "u2", json!({}), 403, "endpoint with name u2 already exists in network web");
+    bed.connect("bridge", "u1", Value::Null, 403, "endpoint with name u1 already exists in network bridge");
+    bed.connect("web", "ended", json!({}), 409, &format!("Container {} is not running", id("ended")));
     let host = "container cannot be disconnected from host network or connected to host network";
-    bed.connect("host", "u1", &json!({}), 403, host);
-    bed.connect("web", "of-host", &json!({}), 403, host);
+    bed.connect("host", "u1", json!({}), 403, host);
+    bed.connect("web", "of-host", json!({}), 403, host);
     let private =
         "container cannot be connected to multiple networks with one of the networks in private (none) mode";
-    bed.connect("none", "u1", &json!({}), 403, private);
+    bed.connect("none", "u1", json!({}), 403, private);
 
     let at = |ip: &str| json!({"IPAMConfig": {"IPv4Address": ip}});
     let only_own = "user specified IP address is supported on user defined networks only";
-    bed.connect("bridge", "u2", &at("172.17.0.9"), 400, only_own);
+    bed.connect("bridge", "u2", at("172.17.0.9"), 400, only_own);
     bed.connect(
         "web",
         "u1",
-        &at("10.2.0.1"),
+        at("10.2.0.1"),
         400,
         "Invalid address 10.2.0.1: It does not belong to any of this network's subnets",
     );
     for taken in ["10.1.0.1", "10.1.0.2", "10.1.0.0", "10.1.255.255"] {
-        bed.connect("web", "u1", &at(taken), 403, "Address already in use");
+        bed.connect("web", "u1", at(taken), 403, "Address already in use");
     }
-    bed.connect("web", "u1", &at("10.1.0"), 400, "invalid IPv4 address: 10.1.0");
+    bed.connect("web", "u1", at("10.1.0"), 400, "invalid IPv4 address: 10.1.0");
     bed.connect(
         "web",
         "u1",
-        &json!({"IPAMConfig": {"IPv6Address": "fd00::1"}}),
+        json!({"IPAMConfig": {"IPv6Address": "fd00::1"}}),
         400,
         "Invalid address fd00::1: It does not belong to any of this network's subnets",
     );
     bed.connect(
         "bridge",
         "u2",
-        &json!({"Aliases": ["x"]}),
+        json!({"Aliases": ["x"]}),
         400,
         "network-scoped alias is supported only for containers in user defined networks",
     );
@@ -365,7 +367,7 @@ fn containers_that_cannot_be_connected_or_disconnected() {
         &format!("container {} is not connected to network web", id("u1")),
     );
     disconnect("host", json!({"Container": "of-host"}), 403, host);
-    bed.expect_as_before();
+    bed.is_as_before();
 }
 
 #[test]
@@ -376,7 +378,7 @@ fn a_full_network_takes_nobody_until_somebody_leaves() {
         bed.daemon.sleeper_with(&format!("f{n}"), &["--network", "full"]);
     }
     let sentence = format!("no available IPv4 addresses on this network's address pools: full ({id})");
-    bed.connect("full", "u1", &json!({}), 409, &sentence);
+    bed.connect("full", "u1", json!({}), 409, &sentence);
     bed.run(&["--network", "full"], &sentence);
     // A container on two networks of which one is full holds nothing of the other.
     bed.run(&["--network", "web", "--network", "full"], &sentence);
@@ -385,7 +387,7 @@ fn a_full_network_takes_nobody_until_somebody_leaves() {
     assert_eq!(bed.daemon.ip("u1", "full"), "10.9.0.4");
     bed.daemon.ok(&["network", "disconnect", "full", "u1"]);
     bed.daemon.ok(&["rm", "-f", "f0", "f1", "f3", "f4"]);
-    bed.expect_as_before();
+    bed.is_as_before();
 }
 
 #[test]
@@ -436,7 +438,7 @@ fn containers_that_cannot_be_run() {
     bed.run(&["--expose", "0"], "invalid range format for --expose: 0");
     bed.run(&["--hostname", "a b"], "\"a b\" cannot be a host name");
     bed.run(&["--dns-search", "a b"], "not a valid domain");
-    bed.expect_as_before();
+    bed.is_as_before();
 }
 
 #[test]
@@ -500,5 +502,5 @@ fn bodies_that_are_no_request() {
         "GET", "/v1.11/networks", &Value::Null, 400,
         "client version 1.11 is too old. Minimum supported API version is 1.12, please upgrade your client to a newer version",
     );
-    bed.expect_as_before();
+    bed.is_as_before();
 }

@@ -3,6 +3,7 @@
 
 mod about;
 mod addresses;
+mod api;
 mod attach;
 mod autostart;
 mod bad_input;

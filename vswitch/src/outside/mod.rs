@@ -169,11 +169,13 @@ impl Outside {
         Some(Inside { worker, id, port: uid })
     }
 
-    /// Ends a container's flows and forgets it.
+    /// Ends a container's flows and forgets it, unless another has taken its place.
     pub fn remove(switch: &Switch, inside: Inside) {
         switch.run_on(inside.worker, move || {
             SHARD.with_borrow_mut(|shard| {
-                if let Some(Shard { engine, ways }) = shard {
+                if let Some(Shard { engine, ways }) = shard
+                    && ways.port(inside.id) == Some(inside.port)
+                {
                     engine.remove_inside(inside.id);
                     ways.remove(inside.id, inside.port);
                 }
@@ -181,14 +183,18 @@ impl Outside {
         });
     }
 
-    /// Does something with the engine of a container's worker.
+    /// Does something with the engine of a container's worker. `None` when the container is no longer
+    /// there: its number may be another's by now.
     pub fn with_engine<T: Send + 'static>(
         switch: &Switch,
         inside: Inside,
         act: impl FnOnce(&mut Engine, InsideId) -> T + Send + 'static,
     ) -> Option<T> {
         switch.run_on(inside.worker, move || {
-            SHARD.with_borrow_mut(|shard| shard.as_mut().map(|shard| act(&mut shard.engine, inside.id)))
+            SHARD.with_borrow_mut(|shard| {
+                let Shard { engine, ways } = shard.as_mut()?;
+                (ways.port(inside.id) == Some(inside.port)).then(|| act(engine, inside.id))
+            })
         })?
     }
 

@@ -43,7 +43,7 @@ fn token() -> Token {
 impl Fragments {
     /// Takes a fragment from a container; true if it was the last that was missing: `frame` is the
     /// whole packet then.
-    pub(crate) fn from_inside(
+    pub(crate) fn take_frame(
         &mut self,
         core: &mut Core,
         packet: &Packet,

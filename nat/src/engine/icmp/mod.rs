@@ -84,7 +84,7 @@ impl Icmp {
     }
 
     /// Takes an ICMP message from a container. Errors may be about `udp`.
-    pub(crate) fn from_inside(
+    pub(crate) fn take_frame(
         &mut self,
         core: &mut Core,
         udp: &Udp,

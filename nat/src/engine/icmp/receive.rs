@@ -51,12 +51,11 @@ impl Icmp {
     pub(super) fn troubles_at(&mut self, core: &mut Core, token: Token, out: &mut dyn Inside) {
         let Self { table, raw, by_ident, quote, .. } = self;
         let shared = raw.get(token.index as usize).and_then(Option::as_ref);
-        let (socket, whose) = match token.kind {
-            Kind::Raw => (shared, Whose::ByIdent(by_ident)),
-            _ => {
-                let mapping = table.mapping(token.index);
-                (mapping.and_then(|mapping| mapping.data.socket.as_ref()), Whose::Mapping(token.index))
-            }
+        let (socket, whose) = if token.kind == Kind::Raw {
+            (shared, Whose::ByIdent(by_ident))
+        } else {
+            let mapping = table.mapping(token.index);
+            (mapping.and_then(|mapping| mapping.data.socket.as_ref()), Whose::Mapping(token.index))
         };
         let Some(socket) = socket else { return };
         if take_troubles(core, table, whose, socket, quote, out).more {

@@ -4,8 +4,10 @@
 use std::{
     fs::File,
     io::Write,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket},
     os::fd::AsFd,
     process::{Child, Command, Stdio},
+    time::Duration,
 };
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -53,6 +55,33 @@ fn feed(command: &mut Command, lines: &str) {
     let mut child = command.args(["-batch", "-"]).stdin(Stdio::piped()).spawn().expect("iproute2");
     child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
     assert!(child.wait().unwrap().success(), "ip failed at:\n{lines}");
+}
+
+/// Gives `lo` addresses, each with the length of its network, and waits until they can be used.
+pub(super) fn addresses(addresses: &[&str]) {
+    for address in addresses {
+        ip(&format!("addr add {address} dev lo{}\n", if address.contains(':') { " nodad" } else { "" }));
+    }
+    for address in addresses {
+        wait_for(address.split_once('/').unwrap().0.parse().unwrap());
+    }
+}
+
+/// Waits until there is a way to `address`: the kernel makes those of IPv6 some time later.
+fn wait_for(address: IpAddr) {
+    // Nobody listens there, which comes back as soon as there is somebody to say so.
+    const DISCARD: u16 = 9;
+    let any: IpAddr =
+        if address.is_ipv6() { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::bind((any, 0)).unwrap();
+    socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+    while socket.connect((address, DISCARD)).is_err() {
+        std::thread::yield_now();
+    }
+    let refused = |done: std::io::Result<usize>| {
+        done.is_err_and(|why| why.kind() == std::io::ErrorKind::ConnectionRefused)
+    };
+    while !(refused(socket.send(b"")) || refused(socket.recv(&mut [0]))) {}
 }
 
 /// Sets a kernel parameter where this thread is.
@@ -104,6 +133,8 @@ impl Router {
         });
         ip("route add default via 192.0.2.2\n\
             route add default via 2001:db8:1::2\n");
+        wait_for("192.0.2.2".parse().unwrap());
+        wait_for("2001:db8:1::2".parse().unwrap());
         router
     }
 

@@ -163,7 +163,7 @@ fn rfc4787_req6_datagrams_from_outside_keep_it_alive_where_that_is_set() {
 in_namespace! {
     fn rfc4787_req7_an_outside_with_the_addresses_of_the_inside_does_no_harm() {
         // The host has the container's own address, and others of its network.
-        namespace::ip("addr add 10.0.2.2/24 dev lo\naddr add 10.0.2.9/24 dev lo\naddr add 192.0.2.1/24 dev lo\n");
+        namespace::addresses(&["10.0.2.2/24", "10.0.2.9/24", "192.0.2.1/24"]);
         let mut bench = Bench::plain();
         let server = server_at("192.0.2.1:7000".parse().unwrap());
         let from = bench.reach(2, 40_050, &server);

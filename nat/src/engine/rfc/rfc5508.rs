@@ -177,7 +177,7 @@ in_namespace! {
         let router = Router::new();
         ping_sockets(true);
         // One more hop behind the router, which answers.
-        router.within(|| namespace::ip("addr add 203.0.113.9/32 dev lo\naddr add 2001:db8:2::9/128 dev lo nodad\n"));
+        router.within(|| namespace::addresses(&["203.0.113.9/32", "2001:db8:2::9/128"]));
         for v6 in [false, true] {
             let mut bench = Bench::plain();
             let gateway: IpAddr = if v6 { GATEWAY6.into() } else { GATEWAY.into() };
@@ -237,7 +237,7 @@ in_namespace! {
 
 in_namespace! {
     fn rfc5508_req5_an_error_of_a_container_reaches_the_sender_translated() {
-        namespace::ip("addr add 192.0.2.1/24 dev lo\naddr add 2001:db8::1/64 dev lo nodad\n");
+        namespace::addresses(&["192.0.2.1/24", "2001:db8::1/64"]);
         for v6 in [false, true] {
             let mut bench = Bench::plain();
             let (_, at) = bench.publish(2, 53, if v6 { "[::]:8000" } else { "0.0.0.0:8000" });
@@ -309,7 +309,7 @@ fn rfc5508_req7_errors_hairpin() {
 
 in_namespace! {
     fn rfc5508_req7_echoes_to_the_hosts_own_address_are_answered() {
-        namespace::ip("addr add 192.0.2.1/24 dev lo\n");
+        namespace::addresses(&["192.0.2.1/24"]);
         ping_sockets(true);
         let mut bench = Bench::plain();
         let host: IpAddr = "192.0.2.1".parse().unwrap();

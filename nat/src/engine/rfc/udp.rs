@@ -173,8 +173,7 @@ fn more_than_one_turn_takes_all_comes_in_the_end() {
 
 in_namespace! {
     fn a_published_port_shows_the_client_and_answers_from_where_it_was_asked() {
-        namespace::ip("addr add 192.0.2.1/24 dev lo\naddr add 192.0.2.2/24 dev lo\naddr add 192.0.2.9/24 dev lo\n\
-            addr add 2001:db8::1/64 dev lo nodad\naddr add 2001:db8::9/64 dev lo nodad\n");
+        namespace::addresses(&["192.0.2.1/24", "192.0.2.2/24", "192.0.2.9/24", "2001:db8::1/64", "2001:db8::9/64"]);
         let mut bench = Bench::plain();
         for (listen, hosts, client) in [
             ("0.0.0.0:8000", ["192.0.2.1:8000", "192.0.2.2:8000"], "192.0.2.9:9000"),
@@ -245,7 +244,7 @@ fn a_client_of_an_ip_version_that_the_container_lacks_is_shown_as_the_gateway() 
 
 in_namespace! {
     fn a_published_port_is_reached_by_other_containers_and_by_itself() {
-        namespace::ip("addr add 192.0.2.1/24 dev lo\n");
+        namespace::addresses(&["192.0.2.1/24"]);
         let mut bench = Bench::plain();
         bench.add(3);
         let (_, at) = bench.publish(2, 53, "0.0.0.0:8000");
@@ -498,7 +497,7 @@ in_namespace! {
         let (server, spare) = (server(1, false), server(1, false));
         let from = bench.reach(2, 40_000, &server);
         let used = rustix::io::dup(&server).unwrap();
-        let limit = std::os::fd::AsRawFd::as_raw_fd(&used) as u64;
+        let limit = u64::try_from(std::os::fd::AsRawFd::as_raw_fd(&used)).unwrap();
         drop(used);
         setrlimit(Resource::Nofile, Rlimit { current: Some(limit), maximum: Some(1024) }).unwrap();
         bench.send(&datagram(2, 40_001, seen(server.local_addr().unwrap()), b"hello"));

@@ -49,7 +49,7 @@ pub(super) struct Pending {
 impl Pending {
     pub(super) const NONE: Self = Self { first: NONE, last: NONE };
 
-    pub(super) const fn is_empty(&self) -> bool {
+    pub(super) const fn is_empty(self) -> bool {
         self.first == NONE
     }
 }

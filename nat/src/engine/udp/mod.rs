@@ -105,7 +105,7 @@ impl Udp {
     }
 
     /// Takes a datagram, or a super-frame of them, from a container.
-    pub(crate) fn from_inside(
+    pub(crate) fn take_frame(
         &mut self,
         core: &mut Core,
         packet: &Packet,

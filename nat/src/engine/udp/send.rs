@@ -34,7 +34,7 @@ struct Unit {
 
 /// The messages of one call.
 struct Units {
-    units: [Option<Unit>; AT_ONCE],
+    list: [Option<Unit>; AT_ONCE],
     /// The first piece that was left.
     next: u32,
     may_fragment: bool,
@@ -42,7 +42,7 @@ struct Units {
 
 impl Units {
     fn iter(&self) -> impl Iterator<Item = &Unit> {
-        self.units.iter().flatten()
+        self.list.iter().flatten()
     }
 }
 
@@ -50,8 +50,8 @@ impl Units {
 /// to themselves: whoever meets one has to cut it.
 fn gather(batch: &Batch, first: u32, cuts: bool) -> Option<Units> {
     let (piece, _) = batch.piece(first)?;
-    let mut gathered = Units { units: [None; AT_ONCE], next: first, may_fragment: piece.packet.may_fragment };
-    let (mut slots, mut pieces) = (gathered.units.iter_mut(), 0);
+    let mut gathered = Units { list: [None; AT_ONCE], next: first, may_fragment: piece.packet.may_fragment };
+    let (mut slots, mut pieces) = (gathered.list.iter_mut(), 0);
     let mut open: Option<&mut Unit> = None;
     while let Some((piece, next)) = batch.piece(gathered.next) {
         if pieces == SLICES || piece.packet.may_fragment != gathered.may_fragment {

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use packet::MacAddr;
 
 use super::etc::{is_field, is_link};
-use super::{Books, Daemon, Live, Phase, QUEUES, container_key, gateways, now};
+use super::{Books, Daemon, Live, Phase, QUEUES, gateways, now};
 use crate::control::error::ControlError;
 use crate::control::expose;
 use crate::control::id;
@@ -64,20 +64,23 @@ impl Daemon {
             books.containers.insert(id.clone(), Live::new(record.clone(), Phase::Created, true));
             (books.hosts_file(&record), books.resolv_conf(&record))
         };
-        let written = super::etc::write_all(&dir, &record, hosts.as_deref(), resolv.as_deref())
+        let files = || super::etc::write_all(&dir, &record, hosts.as_deref(), resolv.as_deref());
+        let written = super::off_the_runtime(files)
             .map_err(|e| ControlError::Failed(e.to_string()))
-            .and_then(|()| {
-                let _turn = self.writing.lock();
-                self.put(&container_key(&id), &record)
-            });
-        if let Err(error) = written {
-            self.forget(&id);
-            return Err(error);
-        }
+            // As it is now: it may have been renamed, or removed.
+            .and_then(|()| self.commit(&id, |_| ()))
+            .and_then(|record| Ok((self.reply(&record)?, record)));
+        let (reply, record) = match written {
+            Ok(written) => written,
+            Err(error) => {
+                self.forget(&id);
+                return Err(error);
+            }
+        };
         self.expire(id.clone(), client);
         self.changed.notify_one();
         self.events.container("create", &record);
-        self.reply(&record)
+        Ok(reply)
     }
 
     /// All that whoever starts the shim must tell it.

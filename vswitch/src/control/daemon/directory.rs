@@ -11,6 +11,7 @@ use nat::config::InsideConfig;
 use packet::MacAddr;
 use parking_lot::Mutex;
 
+use super::advertise::Advertiser;
 use super::host_interface::HostInterface;
 use super::{Books, Daemon};
 use crate::control::error::ControlError;
@@ -28,7 +29,8 @@ const UDP_OVER_IPV6: u32 = 48;
 /// What switches a network, and what answers on it.
 pub(super) struct Fabric {
     pub(super) bridge: Arc<Bridge>,
-    pub(super) gateway: Gateway,
+    pub(super) gateway: Arc<Gateway>,
+    _advertiser: Option<Advertiser>,
     gateway_port: Arc<Port>,
     host: Option<HostInterface>,
     pub(super) names: Arc<NetworkNames>,
@@ -72,7 +74,7 @@ impl Fabric {
         let dns = name_service(resolver, record, &names, &askers);
         let beyond = beyond.filter(|_| !record.internal);
         let config = GatewayConfig { dns, beyond, ..configuration(record) };
-        let mac = config.mac;
+        let (mac, with_v6) = (config.mac, !config.v6.is_empty());
         let mut queues: Vec<Box<dyn Receive>> = Vec::new();
         let (host, made) = if host_interface {
             let subnets: Vec<IpNet> = record.active().map(|config| config.subnet).collect();
@@ -95,7 +97,10 @@ impl Fabric {
         // Nobody else is ever taken for the gateway.
         let station = crate::dataplane::fdb::Station { mac, vlan: 0 };
         bridge.fdb().set_static(station, gateway_port.no(), Switch::now());
-        Ok(Self { bridge, gateway, gateway_port, host, names, askers })
+        let gateway = Arc::new(gateway);
+        let runtime = tokio::runtime::Handle::try_current().ok().filter(|_| with_v6);
+        let advertiser = runtime.map(|runtime| Advertiser::start(&runtime, &gateway));
+        Ok(Self { bridge, gateway, _advertiser: advertiser, gateway_port, host, names, askers })
     }
 
     pub(super) fn tear_down(&self, switch: &Switch) {

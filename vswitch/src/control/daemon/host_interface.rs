@@ -85,6 +85,9 @@ pub(super) fn permitted() -> Result<(), HostInterfaceError> {
     if allowed { Ok(()) } else { Err(HostInterfaceError::NotAllowed) }
 }
 
+/// An interface, the way to the host, and what the host sends.
+type Made = (HostInterface, TapTransmit, Vec<Box<dyn Receive>>);
+
 /// The interface is there as long as this and its port are.
 pub(super) struct HostInterface {
     name: String,
@@ -101,7 +104,7 @@ impl HostInterface {
         name: &str,
         gateway: &GatewayConfig,
         subnets: &[IpNet],
-    ) -> Result<(Self, TapTransmit, Vec<Box<dyn Receive>>), HostInterfaceError> {
+    ) -> Result<Made, HostInterfaceError> {
         use HostInterfaceError::{Name, NameTaken, NotAllowed, System, Tun};
         // A template to the kernel, and two directories that are of all interfaces.
         if name.contains('%') || matches!(name, "all" | "default") {

@@ -1,5 +1,6 @@
 //! The daemon's books: which networks and containers there are, where they stand, what they hold.
 
+mod advertise;
 mod create;
 mod directory;
 mod etc;
@@ -26,7 +27,7 @@ use super::events::Events;
 use super::id;
 use super::net::{NetworkRecord, Pool};
 use super::publish::FreePorts;
-use super::record::{Container, Status};
+use super::record::{Container, Endpoint, Status};
 use super::shim_link::ShimLink;
 use super::store::Store;
 use crate::dataplane::{Bridge, Port, Switch};
@@ -79,6 +80,8 @@ struct Live {
     directory: Option<Directory>,
     /// Its addresses are its own. Whoever takes this is who gives them back.
     holds_addresses: bool,
+    /// Addresses of its record that another had before it, by network: not for it to give back.
+    others: Vec<(String, IpAddr)>,
     /// Somebody starts it.
     starting: bool,
     /// Held by whoever asks its shim for something: one at a time.
@@ -110,23 +113,33 @@ impl Live {
             ports: Vec::new(),
             directory: None,
             holds_addresses,
+            others: Vec::new(),
             starting: false,
             turn: Arc::default(),
         }
+    }
+
+    /// What is to be given back with an endpoint.
+    fn lent(&self, endpoint: &Endpoint) -> Lent {
+        let network_id = endpoint.network_id.clone();
+        let own =
+            |a: &IpAddr| !self.others.iter().any(|(network, other)| *network == network_id && other == a);
+        Lent { addresses: endpoint.addresses().into_iter().filter(own).collect(), network_id }
+    }
+
+    /// Its record while its networks may know of it: once its holdings are taken they are told, or
+    /// have been, that it is gone.
+    fn present(&self) -> Option<&Container> {
+        Some(&self.record).filter(|record| record.is_running() && self.link.is_some())
     }
 
     fn take_holdings(&mut self) -> Holdings {
         self.pid = 0;
         self.shim = 0;
         let held = std::mem::take(&mut self.holds_addresses);
-        let lent = self
-            .record
-            .endpoints
-            .iter()
-            .filter(|_| held)
-            .map(|e| Lent { network_id: e.network_id.clone(), addresses: e.addresses() });
+        let lent = self.record.endpoints.iter().filter(|_| held).map(|e| self.lent(e)).collect();
         Holdings {
-            lent: lent.collect(),
+            lent,
             ports: std::mem::take(&mut self.ports),
             link: self.link.take(),
             directory: self.directory.take(),
@@ -404,7 +417,16 @@ impl Daemon {
     /// # Errors
     /// When there is no such container or the store fails; nothing is changed then.
     fn commit(&self, id: &str, change: impl FnOnce(&mut Container)) -> Result<Container, ControlError> {
-        let _turn = self.writing.lock();
+        let _turn = self.writing();
+        self.commit_in_turn(id, change)
+    }
+
+    /// The same, for whoever has `writing`.
+    fn commit_in_turn(
+        &self,
+        id: &str,
+        change: impl FnOnce(&mut Container),
+    ) -> Result<Container, ControlError> {
         let mut record = self.books.lock().live(id)?.record.clone();
         change(&mut record);
         self.put(&container_key(id), &record)?;
@@ -412,14 +434,22 @@ impl Daemon {
         Ok(record)
     }
 
+    /// The turn to write; whoever has it may be waiting for the disk.
+    fn writing(&self) -> parking_lot::MutexGuard<'_, ()> {
+        off_the_runtime(|| self.writing.lock())
+    }
+
     fn put<T: serde::Serialize>(&self, key: &str, object: &T) -> Result<(), ControlError> {
         off_the_runtime(|| self.store.put(key, object)).map_err(ControlError::from)
     }
 
-    fn erase(&self, key: &str) {
-        if let Err(error) = off_the_runtime(|| self.store.remove(key)) {
+    /// False when it is still on disk.
+    fn erase(&self, key: &str) -> bool {
+        let erased = off_the_runtime(|| self.store.remove(key));
+        if let Err(error) = &erased {
             tracing::error!("{key}: {error}");
         }
+        erased.is_ok()
     }
 
     fn set_phase(&self, id: &str, phase: Phase) {
@@ -577,7 +607,7 @@ fn is_over(status: Status) -> bool {
 }
 
 /// Runs what waits for a disk or for the workers without holding up other requests.
-fn off_the_runtime<T>(act: impl FnOnce() -> T) -> T {
+pub(super) fn off_the_runtime<T>(act: impl FnOnce() -> T) -> T {
     use tokio::runtime::{Handle, RuntimeFlavor};
     match Handle::try_current().map(|handle| handle.runtime_flavor()) {
         Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(act),

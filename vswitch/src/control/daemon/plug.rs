@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use super::{Daemon, Directory, Lent, Plugged, SHIM_ANSWER, no_such};
+use super::{Daemon, Directory, Lent, Live, Plugged, SHIM_ANSWER, no_such};
 use crate::control::error::ControlError;
 use crate::control::record::{Container, Endpoint, Mode};
 use crate::control::request::EndpointRequest;
@@ -21,13 +21,45 @@ impl Daemon {
         let link = Arc::new(ShimLink::connect(&self.dir(id)).map_err(|e| lost(&e))?);
         link.send(&ShimRequest::Hello).map_err(|e| lost(&e))?;
         let answer = tokio::time::timeout(SHIM_ANSWER, link.recv()).await;
-        let (event, mut fds) = answer.map_err(|_| lost(&"it does not answer"))?.map_err(|e| lost(&e))?;
-        let ShimEvent::State { id: theirs, shim, pid, ports, exit, name_service, .. } = event else {
+        let (event, fds) = answer.map_err(|_| lost(&"it does not answer"))?.map_err(|e| lost(&e))?;
+        match &event {
+            ShimEvent::State { id: theirs, exit: None, .. } if theirs == id => {}
+            ShimEvent::State { .. } => return Err(lost(&"it is another's, or its command has ended")),
+            _ => return Err(lost(&"it says something unexpected")),
+        }
+        let mut linked = self.take_up(id, &link, event, fds);
+        // What it was told to finish is done before anybody is let in.
+        while linked.is_ok() && link.owes() {
+            linked = match tokio::time::timeout(SHIM_ANSWER, link.recv()).await {
+                Ok(Ok((ShimEvent::Exited(_), _))) => Err(lost(&"its command has ended")),
+                Ok(Ok(said)) => {
+                    link.answer(said);
+                    Ok(())
+                }
+                Ok(Err(error)) => Err(lost(&error)),
+                Err(_) => Err(lost(&"it does not answer")),
+            };
+        }
+        // One that an earlier daemon left would run on, and nobody know of it.
+        if linked.is_err() && self.view(id).is_ok_and(|view| view.record.is_running()) {
+            let _ = link.send(&ShimRequest::Quit);
+        }
+        linked.map(|()| link)
+    }
+
+    /// Enters what a shim says it has.
+    fn take_up(
+        self: &Arc<Self>,
+        id: &str,
+        link: &Arc<ShimLink>,
+        state: ShimEvent,
+        mut fds: Vec<OwnedFd>,
+    ) -> Result<(), ControlError> {
+        let lost =
+            |e: &dyn std::fmt::Display| ControlError::Failed(format!("the container's shim is gone: {e}"));
+        let ShimEvent::State { shim, pid, ports, name_service, .. } = state else {
             return Err(lost(&"it says something unexpected"));
         };
-        if theirs != id || exit.is_some() {
-            return Err(lost(&"it is another's, or its command has ended"));
-        }
         let sockets = if name_service {
             let at =
                 fds.len().checked_sub(2).ok_or_else(|| lost(&"its descriptors are not those it names"))?;
@@ -40,9 +72,8 @@ impl Daemon {
         }
         let record = self.view(id)?.record;
         let mut plugged = Vec::new();
-        let result = self.plug_all(&record, &link, ports, fds, &mut plugged);
+        let result = self.plug_all(&record, link, ports, fds, &mut plugged);
         let directory = result.and_then(|()| self.serve_names(&record, sockets));
-        let gone = plugged.iter().any(|p| p.port.is_gone());
         let entered = {
             let mut books = self.books.lock();
             match (directory, books.containers.get_mut(id)) {
@@ -52,7 +83,8 @@ impl Daemon {
                     live.shim = shim;
                     live.directory = directory;
                     live.ports = std::mem::take(&mut plugged);
-                    Ok(())
+                    // Its event may have come before the books knew the port.
+                    Ok(live.ports.iter().any(|p| p.port.is_gone()))
                 }
                 (Ok(_), None) => Err(no_such(id)),
                 (Err(error), _) => Err(error),
@@ -61,9 +93,7 @@ impl Daemon {
         for plugged in &plugged {
             self.remove_port(plugged);
         }
-        entered?;
-        // Its event may have come before the books knew the port.
-        if gone { Err(ControlError::Failed("the namespace was deleted".into())) } else { Ok(link) }
+        if entered? { Err(ControlError::Failed("the namespace was deleted".into())) } else { Ok(()) }
     }
 
     fn plug_all(
@@ -155,9 +185,10 @@ impl Daemon {
             .map_err(|e| ControlError::Failed(format!("the name service cannot be started: {e}")))
     }
 
-    /// Tells the networks of a container's endpoints that they are there.
-    pub(super) fn enter(&self, record: &Container) {
+    /// Tells the networks of a container's endpoints that they are there, if it has not ended.
+    pub(super) fn enter(&self, id: &str) {
         let books = self.books.lock();
+        let Some(record) = books.containers.get(id).and_then(Live::present) else { return };
         books.tell_gateways(record, &Arc::new(books.name_view(record)));
         for endpoint in &record.endpoints {
             let Some(network) = books.networks.get(&endpoint.network_id) else { continue };
@@ -234,7 +265,16 @@ impl Daemon {
                 let mut books = self.books.lock();
                 match books.containers.get_mut(&id) {
                     Some(live) if live.link.is_some() && live.record.is_running() => {
+                        let port = plugged.port.clone();
                         live.ports.push(plugged);
+                        drop(books);
+                        // Its event may have come before the books knew the port.
+                        if port.is_gone() {
+                            if record.is_attached() {
+                                self.finish(&id, 0);
+                            }
+                            return Err(not_running(&id));
+                        }
                         None
                     }
                     // It ended meanwhile; whoever ended it gave the addresses back.
@@ -255,9 +295,13 @@ impl Daemon {
         }
         {
             let books = self.books.lock();
+            // As it is now: it may have ended, or have another name.
+            let present = books.live(&id)?.present();
+            let record = present.filter(|record| record.endpoints.iter().any(|e| e.id == endpoint.id));
+            let record = record.ok_or_else(|| not_running(&id))?;
             let network = books.network(&endpoint.network_id)?;
             if let Some(fabric) = &network.fabric {
-                fabric.enter(&record, &endpoint);
+                fabric.enter(record, &endpoint);
                 books.refresh_policy(&endpoint.network_id, None);
             }
             self.events.network("connect", &network.record, Some(&id));
@@ -292,13 +336,11 @@ impl Daemon {
 
     /// Takes an endpoint out of the books, its addresses last.
     pub(super) fn withdraw(&self, id: &str, endpoint: &Endpoint) {
+        let Ok(lent) = self.books.lock().live(id).map(|live| live.lent(endpoint)) else { return };
         let removed = self.commit(id, |record| record.endpoints.retain(|e| e.id != endpoint.id));
         // A container that has ended meanwhile gave all its addresses back.
         if removed.is_ok_and(|record| !record.has_ended()) {
-            self.release(&[Lent {
-                network_id: endpoint.network_id.clone(),
-                addresses: endpoint.addresses(),
-            }]);
+            self.release(&[lent]);
         }
     }
 
@@ -324,7 +366,7 @@ impl Daemon {
             (id, turn)
         };
         let _turn = turn.lock().await;
-        let (endpoint, link, way_out, left) = {
+        let (endpoint, lent, link, way_out, left) = {
             let books = self.books.lock();
             let network_id = books.resolve_network(network)?;
             let network = books.network(&network_id)?;
@@ -346,7 +388,7 @@ impl Daemon {
             })?;
             let link = live.link.clone().filter(|_| record.is_running()).ok_or_else(|| not_running(&id))?;
             let way_out = record.way_out().is_some_and(|e| e.id == endpoint.id);
-            (endpoint, link, way_out, network.record.clone())
+            (endpoint.clone(), live.lent(&endpoint), link, way_out, network.record.clone())
         };
         // Whoever ended it meanwhile gave its addresses back.
         let mut ours = false;
@@ -371,10 +413,7 @@ impl Daemon {
         // The interface goes with the last descriptor, which is the shim's.
         let dropped = link.ask(&ShimRequest::DropPort(endpoint.id.clone()), SHIM_ANSWER).await;
         if ours {
-            self.release(&[Lent {
-                network_id: endpoint.network_id.clone(),
-                addresses: endpoint.addresses(),
-            }]);
+            self.release(&[lent]);
         }
         if way_out && let Some(next) = record.way_out() {
             let route = DefaultRoute { interface: next.interface.clone(), gateways: next.gateways() };

@@ -239,3 +239,35 @@ async fn links_name_what_runs() {
     let hosts = std::fs::read_to_string(web.dir.join("hosts")).unwrap();
     assert!(hosts.contains(&format!("172.17.0.2\tsql {} db\n", short(&db.id))), "{hosts}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn networks_with_ipv6_are_advertised_as_long_as_they_are_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = daemon(dir.path());
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let sent = |id: &str| {
+        let books = daemon.books.lock();
+        books.network(id).unwrap().fabric.as_ref().unwrap().gateway.stats().router_advertisements
+    };
+    let v4 = network(&daemon, &serde_json::json!({"Name": "v4"})).unwrap();
+    let before = tasks();
+    let v6 = serde_json::json!({"Name": "v6", "EnableIPv6": true, "IPAM": {"Config": [{"Subnet": "fd00:77::/64"}]}});
+    let v6 = network(&daemon, &v6).unwrap();
+    let mut counts = Vec::new();
+    // The task counts its time from its first turn.
+    tokio::task::yield_now().await;
+    for pause in [
+        Duration::ZERO,
+        advertise::FIRST,
+        advertise::EVERY.saturating_sub(Duration::from_secs(1)),
+        Duration::from_secs(1),
+    ] {
+        tokio::time::sleep(pause + Duration::from_millis(1)).await;
+        counts.push(sent(&v6));
+    }
+    assert_eq!(counts, [0, 1, 1, 2]);
+    assert_eq!(sent(&v4), 0);
+    daemon.remove_network("v6").unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(tasks(), before);
+}

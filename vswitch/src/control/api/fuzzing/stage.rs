@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use crate::control::daemon::Daemon;
@@ -16,6 +17,9 @@ use crate::names::{self, Resolver};
 use crate::sandbox::channel::{Channel, ChannelError};
 use crate::sandbox::spec::{Exit, HeldPort, PortSpec, Sandbox, ShimEvent, ShimRequest};
 use crate::sandbox::{accept, listen};
+
+/// Milliseconds a stand-in waits for its daemon.
+const PATIENCE: u16 = 10_000;
 
 /// A daemon on an empty data directory, without a way to the outside. Inside a runtime.
 ///
@@ -43,7 +47,11 @@ pub fn stand_in(reply: &CreateReply) -> Result<(), Box<dyn Error>> {
     let is_there =
         !matches!(&reply.sandbox, Sandbox::Run(spec) if spec.argv.first().is_some_and(|p| p == "not-there"));
     std::thread::Builder::new().name("stand-in".into()).spawn(move || {
-        // Its directory may go before anybody has called.
+        // Its reservation may end before anybody has called.
+        let mut fds = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
+        if !poll(&mut fds, PollTimeout::from(PATIENCE)).is_ok_and(|ready| ready > 0) {
+            return;
+        }
         let _ = accept(&listener)
             .map_err(ChannelError::from)
             .and_then(|daemon| play(&daemon, &id, &ports, is_there));
