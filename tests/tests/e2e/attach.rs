@@ -61,6 +61,29 @@ fn exec_enters_an_attached_namespace() {
 }
 
 #[test]
+fn a_namespace_that_has_a_way_out_keeps_it() {
+    let daemon = Daemon::start();
+    let netns = Netns::new();
+    netns.run("ip", &["link", "set", "lo", "up"]).ok();
+    netns.run("ip", &["route", "add", "default", "dev", "lo"]).ok();
+    attach(&daemon, &netns, "ns1");
+    let u1 = daemon.sleeper("u1");
+    netns.run("ping", &["-c", "1", "-W", "10", &u1.ip]).ok();
+    assert_eq!(netns.run("ip", &["route", "show", "default"]).ok().trim(), "default dev lo scope link");
+}
+
+#[test]
+fn exec_by_process_has_the_switchs_files_in_the_mounts_of_that_process() {
+    let daemon = Daemon::start();
+    let netns = Netns::held();
+    daemon.ok(&["attach", "--pid", &netns.pid().unwrap().to_string(), "--name", "ns1"]);
+    let conf = daemon.exec("ns1", &["cat", "/etc/resolv.conf"]).ok();
+    assert!(conf.starts_with("nameserver 172.17.0.1\n"), "{conf}");
+    let own = std::fs::read_to_string("/etc/resolv.conf").unwrap();
+    assert_eq!(netns.run("cat", &["/etc/resolv.conf"]).ok(), own);
+}
+
+#[test]
 fn detach_gives_the_namespace_back_without_the_interface() {
     let daemon = Daemon::start();
     let netns = Netns::new();
