@@ -1,5 +1,6 @@
 //! HTTP/1.1 as far as a test needs it: one request, one answer, over a unix socket.
 
+use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -73,7 +74,7 @@ pub fn ask(socket: &Path, method: &str, path: &str, body: &[u8]) -> Answer {
 pub fn try_ask(socket: &Path, method: &str, path: &str, body: &[u8]) -> Option<Answer> {
     let mut request = format!("{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n");
     if !body.is_empty() {
-        request.push_str(&format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len()));
+        let _ = write!(request, "Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
     }
     request.push_str("\r\n");
     let mut stream = UnixStream::connect(socket).ok()?;

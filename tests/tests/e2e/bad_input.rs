@@ -59,11 +59,13 @@ impl Bed {
     }
 
     #[track_caller]
+    #[allow(clippy::needless_pass_by_value)] // a call reads as JSON
     fn subnet(&self, config: Value, status: u16, sentence: &str) {
         self.create(json!({"IPAM": {"Config": [config]}}), status, sentence);
     }
 
     #[track_caller]
+    #[allow(clippy::needless_pass_by_value)] // a call reads as JSON
     fn connect(&self, network: &str, container: &str, config: Value, status: u16, sentence: &str) {
         let body = json!({"Container": container, "EndpointConfig": config});
         self.refuses("POST", &format!("/networks/{network}/connect"), &body, status, sentence);
@@ -79,7 +81,7 @@ impl Bed {
     }
 
     #[track_caller]
-    fn is_as_before(self) {
+    fn is_as_before(&self) {
         assert_eq!(state(&self.daemon), self.before);
         // None more: of a container that has just ended some still go.
         eventually("the files to be as before", || {

@@ -168,7 +168,7 @@ fn the_interface_comes_and_goes_with_its_network() {
     assert_eq!(links(&host), ["lo", "docker0"]);
     let addresses = host.run("ip", &["-o", "addr", "show", "docker0"]).ok();
     assert!(addresses.contains("172.17.0.1/16") && !addresses.contains("inet6"), "{addresses}");
-    assert_eq!(ports(&daemon), ["gateway:docker0"]);
+    assert!(ports(&daemon).is_empty(), "the switch's own port is none of the containers'");
     let create = ["network", "create", "--subnet", "10.77.0.0/24", "-o"];
     let id = daemon.ok(&[&create[..], &["com.docker.network.driver.mtu=1400", "two"]].concat());
     let name = format!("br-{}", &id[..12]);

@@ -223,6 +223,7 @@ impl Worker {
                 rx.drain(&mut |bridge, port, frame| {
                     // Between this batch and the one before the port may have been removed.
                     if !port.is_gone() {
+                        CURRENT_PORT.set(port.uid());
                         *carried = carried.saturating_add(frame.len());
                         bridge.ingress(ctx, &bridge.port_guard(), port, frame);
                     }

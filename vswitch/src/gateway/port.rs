@@ -225,7 +225,8 @@ impl Transmit for GatewayTransmit {
         let state = shared.state.load();
         let class = classify(&state, frame.bytes());
         if let Some(to) = &shared.host
-            && host::takes(&state, class, frame.bytes())
+            // With the machine behind it nothing at its own addresses is for elsewhere.
+            && host::takes(&state, if class == Class::Beyond { Class::Local } else { class }, frame.bytes())
         {
             // The port is up even where the host has set its side down.
             return to.send(worker, frame, scratch).map_err(|reason| match reason {

@@ -42,7 +42,7 @@ pub struct Apart {
 
 impl Apart {
     /// `beyond`, but for `subnets`.
-    pub fn new(beyond: Arc<dyn Beyond>, subnets: Arc<Subnets>) -> Arc<dyn Beyond> {
+    pub fn around(beyond: Arc<dyn Beyond>, subnets: Arc<Subnets>) -> Arc<dyn Beyond> {
         Arc::new(Self { beyond, subnets })
     }
 }

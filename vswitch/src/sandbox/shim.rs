@@ -20,7 +20,8 @@ use nix::unistd::Pid;
 use super::channel::{Channel, ChannelError, spawn_self};
 use super::reaper;
 use super::spec::{
-    DefaultRoute, Exit, HeldPort, HelperJob, HelperReply, HelperSpec, InitReply, PortSpec, Sandbox, ShimEvent, ShimReply, ShimRequest, ShimSpec, Target,
+    DefaultRoute, Exit, HeldPort, HelperJob, HelperReply, HelperSpec, InitReply, PortSpec, Sandbox,
+    ShimEvent, ShimReply, ShimRequest, ShimSpec, Target,
 };
 use super::{EXIT_FILE, listen};
 
@@ -52,6 +53,8 @@ struct Init {
     child: Child,
     /// Open until the command runs.
     channel: Option<Channel>,
+    /// Where it lives.
+    namespaces: Option<reaper::Namespaces>,
 }
 
 struct Shim {
@@ -130,7 +133,8 @@ impl Shim {
         if let Sandbox::Run(spec) = &self.spec.sandbox {
             let (child, channel) = spawn_self("inner-init", |_| {})
                 .map_err(|e| format!("the container's first process cannot be started: {e}"))?;
-            self.init = Some(Init { child, channel: None });
+            self.init = Some(Init { child, channel: None, namespaces: None });
+            let pid = self.pid();
             let lost = |e: ChannelError| format!("the container's first process died early: {e}");
             channel.send(spec, &[]).map_err(lost)?;
             match channel.recv().map_err(lost)? {
@@ -139,6 +143,7 @@ impl Shim {
             }
             if let Some(init) = &mut self.init {
                 init.channel = Some(channel);
+                init.namespaces = reaper::Namespaces::of(pid).ok();
             }
         }
         let ports = std::mem::take(&mut self.spec.ports);
@@ -416,11 +421,14 @@ impl Shim {
         let _ = fs::remove_file(self.spec.dir.join(super::SOCKET_FILE));
     }
 
-    /// Ends what the command left behind: only what came from it. Others may be in its namespaces.
+    /// Ends what the command left behind, and what `exec` started beside it. Others may share its
+    /// network namespace, but not the mounts.
     fn kill_rest(&self) {
-        if self.init.is_some() {
-            reaper::kill_children();
+        let Some(init) = &self.init else { return };
+        if let Some(namespaces) = &init.namespaces {
+            reaper::kill_all(namespaces);
         }
+        reaper::kill_children();
     }
 }
 

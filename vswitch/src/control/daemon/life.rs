@@ -50,7 +50,8 @@ impl Daemon {
     }
 
     async fn start_reserved(self: &Arc<Self>, id: &str) -> Result<(), ControlError> {
-        let listeners = self.take_ports(&self.view(id)?.record)?;
+        let record = self.view(id)?.record;
+        let listeners = off_the_runtime(|| self.take_ports(&record))?;
         let link = self.link_up(id).await?;
         // On disk before the command may do anything: a daemon that dies here finds it again.
         let record = self.commit(id, |record| {
@@ -116,7 +117,7 @@ impl Daemon {
             return;
         }
         {
-            let _turn = self.writing.lock();
+            let _turn = self.writing();
             let Ok(mut record) = self.books.lock().live(id).map(|live| live.record.clone()) else { return };
             if record.has_ended() {
                 return;
@@ -155,7 +156,7 @@ impl Daemon {
     /// The same, of a container that has just ended with this status.
     fn forget_ended(&self, id: &str, code: Option<i32>) {
         let live = {
-            let _turn = self.writing.lock();
+            let _turn = self.writing();
             let mut live = {
                 let mut books = self.books.lock();
                 let mut live = books.containers.remove(id);
@@ -279,6 +280,8 @@ impl Daemon {
     /// With Docker's sentences; it keeps its name then.
     pub fn rename(&self, text: &str, name: &str) -> Result<(), ControlError> {
         let name = name.strip_prefix('/').unwrap_or(name);
+        // Of two renames the later one's name stays, everywhere.
+        let _turn = self.writing();
         let (id, old) = {
             let mut books = self.books.lock();
             let id = books.resolve(text)?;
@@ -296,7 +299,7 @@ impl Daemon {
             books.names.insert(name.to_owned(), id.clone());
             (id, old)
         };
-        let renamed = self.commit(&id, |record| name.clone_into(&mut record.name));
+        let renamed = self.commit_in_turn(&id, |record| name.clone_into(&mut record.name));
         let mut books = self.books.lock();
         let lost = if renamed.is_ok() { old.as_str() } else { name };
         if books.names.get(lost).is_some_and(|owner| *owner == id) {

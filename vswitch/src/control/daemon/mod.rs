@@ -122,7 +122,8 @@ impl Live {
     /// What is to be given back with an endpoint.
     fn lent(&self, endpoint: &Endpoint) -> Lent {
         let network_id = endpoint.network_id.clone();
-        let own = |a: &IpAddr| !self.others.iter().any(|(network, other)| *network == network_id && other == a);
+        let own =
+            |a: &IpAddr| !self.others.iter().any(|(network, other)| *network == network_id && other == a);
         Lent { addresses: endpoint.addresses().into_iter().filter(own).collect(), network_id }
     }
 
@@ -416,12 +417,26 @@ impl Daemon {
     /// # Errors
     /// When there is no such container or the store fails; nothing is changed then.
     fn commit(&self, id: &str, change: impl FnOnce(&mut Container)) -> Result<Container, ControlError> {
-        let _turn = self.writing.lock();
+        let _turn = self.writing();
+        self.commit_in_turn(id, change)
+    }
+
+    /// The same, for whoever has `writing`.
+    fn commit_in_turn(
+        &self,
+        id: &str,
+        change: impl FnOnce(&mut Container),
+    ) -> Result<Container, ControlError> {
         let mut record = self.books.lock().live(id)?.record.clone();
         change(&mut record);
         self.put(&container_key(id), &record)?;
         self.books.lock().live_mut(id)?.record = record.clone();
         Ok(record)
+    }
+
+    /// The turn to write; whoever has it may be waiting for the disk.
+    fn writing(&self) -> parking_lot::MutexGuard<'_, ()> {
+        off_the_runtime(|| self.writing.lock())
     }
 
     fn put<T: serde::Serialize>(&self, key: &str, object: &T) -> Result<(), ControlError> {
@@ -592,7 +607,7 @@ fn is_over(status: Status) -> bool {
 }
 
 /// Runs what waits for a disk or for the workers without holding up other requests.
-fn off_the_runtime<T>(act: impl FnOnce() -> T) -> T {
+pub(super) fn off_the_runtime<T>(act: impl FnOnce() -> T) -> T {
     use tokio::runtime::{Handle, RuntimeFlavor};
     match Handle::try_current().map(|handle| handle.runtime_flavor()) {
         Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(act),

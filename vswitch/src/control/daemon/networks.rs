@@ -53,7 +53,7 @@ impl Daemon {
         let pools = pools.map_err(|e| ControlError::Failed(format!("network {}: {e}", record.name)))?;
         let fabric = if record.has_addresses() {
             let beyond = self.outside.as_ref().map(|_| match &self.host_subnets {
-                Some(subnets) => Apart::new(Outside::beyond(), subnets.clone()),
+                Some(subnets) => Apart::around(Outside::beyond(), subnets.clone()),
                 None => Outside::beyond(),
             });
             let host = self.host_subnets.is_some();
@@ -72,7 +72,7 @@ impl Daemon {
         let routes = off_the_runtime(taken_outside);
         let id = id::new_id()?;
         // From reading the networks to having one more: two requests get two pools and two names.
-        let _turn = self.writing.lock();
+        let _turn = self.writing();
         let record = {
             let books = self.books.lock();
             let networks: Vec<&NetworkRecord> = books.networks.values().map(|n| &n.record).collect();
@@ -95,7 +95,7 @@ impl Daemon {
     /// # Errors
     /// With Docker's sentences; the network stays then.
     pub fn remove_network(&self, text: &str) -> Result<(), ControlError> {
-        let _turn = self.writing.lock();
+        let _turn = self.writing();
         let id = self.books.lock().resolve_network(text)?;
         self.remove_idle(&id)
     }
@@ -151,7 +151,7 @@ impl Daemon {
     /// # Errors
     /// When the store fails.
     pub fn prune_networks(&self, filter: &PruneFilter) -> Result<Vec<String>, ControlError> {
-        let _turn = self.writing.lock();
+        let _turn = self.writing();
         let idle: Vec<(String, String)> = {
             let books = self.books.lock();
             let all = books.network_names.values().filter_map(|id| books.networks.get(id));
@@ -177,7 +177,7 @@ impl Daemon {
     /// When it cannot be kept.
     pub fn set_ageing(&self, network: &str, seconds: u32) -> Result<(), ControlError> {
         let (NetworkView { record, .. }, bridge) = self.bridge(network)?;
-        let _turn = self.writing.lock();
+        let _turn = self.writing();
         let mut record = self.books.lock().network(&record.id)?.record.clone();
         record.ageing = seconds;
         self.put(&network_key(&record.id), &record)?;

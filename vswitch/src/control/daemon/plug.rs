@@ -21,13 +21,45 @@ impl Daemon {
         let link = Arc::new(ShimLink::connect(&self.dir(id)).map_err(|e| lost(&e))?);
         link.send(&ShimRequest::Hello).map_err(|e| lost(&e))?;
         let answer = tokio::time::timeout(SHIM_ANSWER, link.recv()).await;
-        let (event, mut fds) = answer.map_err(|_| lost(&"it does not answer"))?.map_err(|e| lost(&e))?;
-        let ShimEvent::State { id: theirs, shim, pid, ports, exit, name_service, .. } = event else {
+        let (event, fds) = answer.map_err(|_| lost(&"it does not answer"))?.map_err(|e| lost(&e))?;
+        match &event {
+            ShimEvent::State { id: theirs, exit: None, .. } if theirs == id => {}
+            ShimEvent::State { .. } => return Err(lost(&"it is another's, or its command has ended")),
+            _ => return Err(lost(&"it says something unexpected")),
+        }
+        let mut linked = self.take_up(id, &link, event, fds);
+        // What it was told to finish is done before anybody is let in.
+        while linked.is_ok() && link.owes() {
+            linked = match tokio::time::timeout(SHIM_ANSWER, link.recv()).await {
+                Ok(Ok((ShimEvent::Exited(_), _))) => Err(lost(&"its command has ended")),
+                Ok(Ok(said)) => {
+                    link.answer(said);
+                    Ok(())
+                }
+                Ok(Err(error)) => Err(lost(&error)),
+                Err(_) => Err(lost(&"it does not answer")),
+            };
+        }
+        // One that an earlier daemon left would run on, and nobody know of it.
+        if linked.is_err() && self.view(id).is_ok_and(|view| view.record.is_running()) {
+            let _ = link.send(&ShimRequest::Quit);
+        }
+        linked.map(|()| link)
+    }
+
+    /// Enters what a shim says it has.
+    fn take_up(
+        self: &Arc<Self>,
+        id: &str,
+        link: &Arc<ShimLink>,
+        state: ShimEvent,
+        mut fds: Vec<OwnedFd>,
+    ) -> Result<(), ControlError> {
+        let lost =
+            |e: &dyn std::fmt::Display| ControlError::Failed(format!("the container's shim is gone: {e}"));
+        let ShimEvent::State { shim, pid, ports, name_service, .. } = state else {
             return Err(lost(&"it says something unexpected"));
         };
-        if theirs != id || exit.is_some() {
-            return Err(lost(&"it is another's, or its command has ended"));
-        }
         let sockets = if name_service {
             let at =
                 fds.len().checked_sub(2).ok_or_else(|| lost(&"its descriptors are not those it names"))?;
@@ -40,9 +72,8 @@ impl Daemon {
         }
         let record = self.view(id)?.record;
         let mut plugged = Vec::new();
-        let result = self.plug_all(&record, &link, ports, fds, &mut plugged);
+        let result = self.plug_all(&record, link, ports, fds, &mut plugged);
         let directory = result.and_then(|()| self.serve_names(&record, sockets));
-        let gone = plugged.iter().any(|p| p.port.is_gone());
         let entered = {
             let mut books = self.books.lock();
             match (directory, books.containers.get_mut(id)) {
@@ -52,7 +83,8 @@ impl Daemon {
                     live.shim = shim;
                     live.directory = directory;
                     live.ports = std::mem::take(&mut plugged);
-                    Ok(())
+                    // Its event may have come before the books knew the port.
+                    Ok(live.ports.iter().any(|p| p.port.is_gone()))
                 }
                 (Ok(_), None) => Err(no_such(id)),
                 (Err(error), _) => Err(error),
@@ -61,9 +93,7 @@ impl Daemon {
         for plugged in &plugged {
             self.remove_port(plugged);
         }
-        entered?;
-        // Its event may have come before the books knew the port.
-        if gone { Err(ControlError::Failed("the namespace was deleted".into())) } else { Ok(link) }
+        if entered? { Err(ControlError::Failed("the namespace was deleted".into())) } else { Ok(()) }
     }
 
     fn plug_all(
@@ -235,7 +265,16 @@ impl Daemon {
                 let mut books = self.books.lock();
                 match books.containers.get_mut(&id) {
                     Some(live) if live.link.is_some() && live.record.is_running() => {
+                        let port = plugged.port.clone();
                         live.ports.push(plugged);
+                        drop(books);
+                        // Its event may have come before the books knew the port.
+                        if port.is_gone() {
+                            if record.is_attached() {
+                                self.finish(&id, 0);
+                            }
+                            return Err(not_running(&id));
+                        }
                         None
                     }
                     // It ended meanwhile; whoever ended it gave the addresses back.

@@ -126,7 +126,7 @@ impl Daemon {
             return;
         }
         let listeners = if record.bindings.is_empty() {
-            self.take_ports(&record).unwrap_or_else(|error| {
+            super::off_the_runtime(|| self.take_ports(&record)).unwrap_or_else(|error| {
                 tracing::warn!("container {}: {error}", short(id));
                 Listeners::new()
             })
