@@ -11,6 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::command::{Background, Output, run, run_with_input};
+use crate::netns::Netns;
 use crate::wait::{DEADLINE, child_end, eventually};
 use crate::{bins, leak};
 
@@ -18,6 +19,8 @@ use crate::{bins, leak};
 pub struct Daemon {
     dir: TempDir,
     arguments: Vec<String>,
+    /// The network namespace it runs in, if not the test's own.
+    netns: Option<PathBuf>,
     process: Option<Child>,
 }
 
@@ -56,13 +59,22 @@ impl Daemon {
         daemon
     }
 
+    /// Starts one in a network namespace, which is a host to it. As root only.
+    pub fn start_on(host: &Netns, arguments: &[&str]) -> Self {
+        let mut daemon = Self::not_started();
+        daemon.arguments = arguments.iter().map(|&a| a.to_owned()).collect();
+        daemon.netns = Some(host.path().to_owned());
+        daemon.start_again();
+        daemon
+    }
+
     /// Only the directory, for daemons that do not start and those that `run` starts.
     ///
     /// # Panics
     /// When no directory can be made.
     pub fn not_started() -> Self {
         let dir = tempfile::Builder::new().prefix("vst-").tempdir().expect("a temporary directory");
-        Self { dir, arguments: Vec::new(), process: None }
+        Self { dir, arguments: Vec::new(), netns: None, process: None }
     }
 
     /// The test's directory.
@@ -97,7 +109,17 @@ impl Daemon {
     pub fn daemon_command(&self) -> Command {
         let mut command = self.vswitch(&["daemon", "--data-dir"]);
         command.arg(self.data_dir()).args(&self.arguments);
-        command
+        let Some(netns) = &self.netns else { return command };
+        let mut inside = Command::new("nsenter");
+        inside.arg(format!("--net={}", netns.display())).arg("--");
+        inside.arg(command.get_program()).args(command.get_args());
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => inside.env(name, value),
+                None => inside.env_remove(name),
+            };
+        }
+        inside
     }
 
     /// Starts the daemon, on what an earlier one may have left.

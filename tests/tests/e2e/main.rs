@@ -17,6 +17,7 @@ mod hostile;
 mod life;
 mod list;
 mod names;
+mod overlay;
 mod restart;
 mod run;
 mod serve;

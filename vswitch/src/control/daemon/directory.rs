@@ -44,7 +44,7 @@ impl Fabric {
             bridge.set_policy(Some(Policy::default()));
         }
         let dns = name_service(resolver, record, &names);
-        let beyond = beyond.filter(|_| !record.internal);
+        let beyond = beyond.filter(|_| record.has_way_out());
         let config = GatewayConfig { dns, beyond, ..configuration(record) };
         let mac = config.mac;
         let (gateway, transmit, receive) = gateway::gateway_port(config).map_err(|e| e.to_string())?;
@@ -168,7 +168,7 @@ fn configuration(record: &NetworkRecord) -> GatewayConfig {
         v4,
         v6,
         mtu: record.mtu(),
-        router: !record.internal,
+        router: record.has_way_out(),
         dns: None,
         dhcp: Some(DhcpConfig::default()),
         beyond: None,

@@ -10,6 +10,7 @@ mod ports;
 mod recover;
 #[cfg(test)]
 mod tests;
+mod tunnels;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -30,11 +31,13 @@ use super::shim_link::ShimLink;
 use super::store::Store;
 use crate::dataplane::{Bridge, Port, Switch};
 use crate::names::Resolver;
+use crate::overlay::OverlayNetwork;
 use crate::outside::{Inside, Outside};
 use crate::sandbox::spec::ShimRequest;
 
 pub use directory::Directory;
 pub use life::ended;
+pub use tunnels::{TunnelConfig, Tunnels};
 
 /// How long a shim has to answer; all it does by itself takes milliseconds.
 const SHIM_ANSWER: Duration = Duration::from_secs(10);
@@ -138,6 +141,8 @@ struct Network {
     pools: Vec<Pool>,
     /// Its switching, where it has any.
     fabric: Option<directory::Fabric>,
+    /// Its tunnels to other hosts, where it spans some.
+    overlay: Option<OverlayNetwork>,
 }
 
 impl Network {
@@ -173,6 +178,7 @@ pub struct Daemon {
     resolver: Arc<Resolver>,
     /// There is a way out of networks.
     outside: Option<Outside>,
+    tunnels: Tunnels,
     free_ports: Mutex<FreePorts>,
     events: Events,
     changed: Notify,
@@ -340,6 +346,7 @@ impl Daemon {
         data_dir: PathBuf,
         resolver: Arc<Resolver>,
         outside: Option<Outside>,
+        tunnels: Tunnels,
     ) -> Result<Arc<Self>, ControlError> {
         let daemon = Arc::new(Self {
             switch,
@@ -349,6 +356,7 @@ impl Daemon {
             writing: Mutex::default(),
             resolver,
             outside,
+            tunnels,
             free_ports: Mutex::default(),
             events: Events::default(),
             changed: Notify::new(),

@@ -1,5 +1,7 @@
 //! Networks: made, listed, removed.
 
+use std::sync::Arc;
+
 use ipnet::IpNet;
 
 use super::directory::Fabric;
@@ -9,8 +11,10 @@ use crate::control::id;
 use crate::control::net::create::{Surroundings, create};
 use crate::control::net::request::NetworkCreateRequest;
 use crate::control::net::selection::PruneFilter;
-use crate::control::net::{NetworkRecord, Pool, host_routes};
+use crate::control::net::{NetError, NetworkRecord, Pool, host_routes};
+use crate::dataplane::Bridge;
 use crate::outside::Outside;
+use crate::overlay::OverlayNetwork;
 
 impl Daemon {
     /// Reads the networks of an earlier daemon, and makes those that are always there.
@@ -39,14 +43,33 @@ impl Daemon {
     fn network_at_work(&self, record: NetworkRecord) -> Result<Network, ControlError> {
         let pools: Result<Vec<Pool>, _> = record.active().map(|config| config.pool()).collect();
         let pools = pools.map_err(|e| ControlError::Failed(format!("network {}: {e}", record.name)))?;
-        let fabric = if record.has_addresses() {
+        let failed = |e: String| ControlError::Failed(format!("network {}: {e}", record.name));
+        let mut network = Network { record: record.clone(), pools, fabric: None, overlay: None };
+        if record.has_addresses() {
             let beyond = self.outside.as_ref().map(|_| Outside::beyond());
             let fabric = off_the_runtime(|| Fabric::new(&self.switch, &self.resolver, beyond, &record));
-            Some(fabric.map_err(|e| ControlError::Failed(format!("network {}: {e}", record.name)))?)
-        } else {
-            None
-        };
-        Ok(Network { record, pools, fabric })
+            network.fabric = Some(fabric.map_err(failed)?);
+        }
+        if record.is_overlay()
+            && let Some(fabric) = &network.fabric
+        {
+            match off_the_runtime(|| self.join(&record, &fabric.bridge)) {
+                Ok(overlay) => network.overlay = Some(overlay),
+                Err(error) => {
+                    self.tear_down(&network);
+                    return Err(failed(error));
+                }
+            }
+        }
+        Ok(network)
+    }
+
+    /// Joins an overlay network's bridge to its other hosts.
+    fn join(&self, record: &NetworkRecord, bridge: &Arc<Bridge>) -> Result<OverlayNetwork, String> {
+        match record.by_hand() {
+            Some(hand) => self.tunnels.attach_by_hand(&self.switch, bridge, &hand),
+            None => Err(NetError::NoPeers.to_string()),
+        }
     }
 
     /// Makes a network: its id.
@@ -65,6 +88,9 @@ impl Daemon {
                 Surroundings { networks: &networks, host_routes: &routes, last_pool: None };
             create(request, id.clone(), now(), &around)?
         };
+        if record.is_overlay() && record.by_hand().is_none() {
+            return Err(NetError::NoPeers.into());
+        }
         let network = self.network_at_work(record.clone())?;
         if let Err(error) = self.put(&network_key(&id), &record) {
             self.tear_down(&network);
@@ -123,9 +149,14 @@ impl Daemon {
     }
 
     fn tear_down(&self, network: &Network) {
-        if let Some(fabric) = &network.fabric {
-            off_the_runtime(|| fabric.tear_down(&self.switch));
-        }
+        off_the_runtime(|| {
+            if let Some(overlay) = &network.overlay {
+                self.tunnels.detach(&self.switch, overlay);
+            }
+            if let Some(fabric) = &network.fabric {
+                fabric.tear_down(&self.switch);
+            }
+        });
     }
 
     /// Removes the networks that nobody is on: their names.
