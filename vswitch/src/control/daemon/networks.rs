@@ -11,7 +11,7 @@ use crate::control::id;
 use crate::control::net::create::{Surroundings, create};
 use crate::control::net::request::NetworkCreateRequest;
 use crate::control::net::selection::PruneFilter;
-use crate::control::net::{NetError, NetworkRecord, Pool, host_routes};
+use crate::control::net::{IpamConfig, NetError, NetworkRecord, Pool, host_routes};
 use crate::dataplane::Bridge;
 use crate::outside::Outside;
 use crate::overlay::OverlayNetwork;
@@ -33,27 +33,27 @@ impl Daemon {
             }
         }
         for record in records {
-            let network = self.network_at_work(record)?;
+            let network = self.network_at_work(&record)?;
             self.books.lock().insert_network(network);
         }
         Ok(())
     }
 
     /// A network with its pools and its switching; nobody is on it yet.
-    fn network_at_work(&self, record: NetworkRecord) -> Result<Network, ControlError> {
-        let pools: Result<Vec<Pool>, _> = record.active().map(|config| config.pool()).collect();
+    fn network_at_work(&self, record: &NetworkRecord) -> Result<Network, ControlError> {
+        let pools: Result<Vec<Pool>, _> = record.active().map(IpamConfig::pool).collect();
         let pools = pools.map_err(|e| ControlError::Failed(format!("network {}: {e}", record.name)))?;
         let failed = |e: String| ControlError::Failed(format!("network {}: {e}", record.name));
         let mut network = Network { record: record.clone(), pools, fabric: None, overlay: None };
         if record.has_addresses() {
             let beyond = self.outside.as_ref().map(|_| Outside::beyond());
-            let fabric = off_the_runtime(|| Fabric::new(&self.switch, &self.resolver, beyond, &record));
+            let fabric = off_the_runtime(|| Fabric::new(&self.switch, &self.resolver, beyond, record));
             network.fabric = Some(fabric.map_err(failed)?);
         }
         if record.is_overlay()
             && let Some(fabric) = &network.fabric
         {
-            match off_the_runtime(|| self.join(&record, &fabric.bridge)) {
+            match off_the_runtime(|| self.join(record, &fabric.bridge)) {
                 Ok(overlay) => network.overlay = Some(overlay),
                 Err(error) => {
                     self.tear_down(&network);
@@ -91,7 +91,7 @@ impl Daemon {
         if record.is_overlay() && record.by_hand().is_none() {
             return Err(NetError::NoPeers.into());
         }
-        let network = self.network_at_work(record.clone())?;
+        let network = self.network_at_work(&record)?;
         if let Err(error) = self.put(&network_key(&id), &record) {
             self.tear_down(&network);
             return Err(error);

@@ -76,14 +76,13 @@ impl Tunnels {
         learning: bool,
     ) -> Result<OverlayNetwork, OverlayError> {
         let mut open = self.open.lock();
-        let overlay = match &open.overlay {
-            Some(overlay) => overlay.clone(),
-            None => {
-                let overlay = Arc::new(self.open(switch)?);
-                look_after(&overlay);
-                open.overlay = Some(overlay.clone());
-                overlay
-            }
+        let overlay = if let Some(overlay) = &open.overlay {
+            overlay.clone()
+        } else {
+            let overlay = Arc::new(self.open(switch)?);
+            look_after(&overlay);
+            open.overlay = Some(overlay.clone());
+            overlay
         };
         let config = NetworkConfig { learning, ..NetworkConfig::default() };
         match overlay.attach(switch, bridge, vni, &config) {

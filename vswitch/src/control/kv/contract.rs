@@ -97,7 +97,7 @@ async fn watches(kv: &dyn Kv) {
 async fn leases(kv: &dyn Kv) {
     let lease = kv.grant(60).await.unwrap();
     let held = Change::Put { key: "/l/node".into(), value: b"up".to_vec(), lease: Some(lease) };
-    let revision = done(kv.commit(&[], &[held.clone()]).await);
+    let revision = done(kv.commit(&[], std::slice::from_ref(&held)).await);
     let mut watch = kv.watch("/l/", revision).await.unwrap();
     assert!(kv.keep(lease).await.unwrap());
     kv.revoke(lease).await.unwrap();

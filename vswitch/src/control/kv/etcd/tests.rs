@@ -41,7 +41,7 @@ impl Server {
         etcd.args(["--initial-cluster", &format!("default={}", url(self.peer)), "--log-level", "error"]);
         etcd.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         self.child = Some(etcd.spawn().unwrap());
-        let end = Instant::now() + Duration::from_secs(60);
+        let end = Instant::now() + Duration::from_mins(1);
         let kv = self.kv(None);
         while let Err(error) = kv.list("/").await {
             if matches!(error, KvError::Refused(_)) {
