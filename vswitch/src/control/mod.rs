@@ -7,6 +7,7 @@ pub mod events;
 pub mod expose;
 pub mod id;
 mod json;
+pub mod kv;
 mod migrate;
 pub mod net;
 pub mod paths;

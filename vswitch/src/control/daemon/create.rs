@@ -53,7 +53,8 @@ impl Daemon {
             record.mode = books.mode(&networks)?;
             books.settle_hostname(&mut record, hostname.as_deref())?;
             record.env.extend(books.link_variables(&record, &networks)?);
-            match books.reserve_all(&mut record, &networks) {
+            let reserved = books.reserve_all(&mut record, &networks);
+            match reserved.and_then(|()| books.refuse_unreachable_ports(&record)) {
                 Ok(()) => {}
                 Err(error) => {
                     books.give_back(&record);
@@ -419,6 +420,20 @@ impl Books {
         Ok(())
     }
 
+    /// Overlay networks are no way in from outside: ports cannot be published through them.
+    fn refuse_unreachable_ports(&self, record: &Container) -> Result<(), ControlError> {
+        let overlay = |e: &Endpoint| self.networks.get(&e.network_id).is_some_and(|n| n.record.is_overlay());
+        let unreachable = record.way_out().is_none() && record.endpoints.iter().any(overlay);
+        if unreachable && !record.published.is_empty() {
+            return Err(ControlError::Invalid(
+                "ports cannot be published yet for a container that is on overlay networks only: add a bridge \
+                 network, as in --network bridge --network OVERLAY"
+                    .into(),
+            ));
+        }
+        Ok(())
+    }
+
     /// An endpoint on a network that switches nothing: without an interface.
     fn bare_endpoint(&self, name: &str) -> Result<Endpoint, ControlError> {
         Ok(Endpoint {
@@ -487,10 +502,10 @@ impl Books {
         let wished_mac = request.mac_address.as_deref().map(mac_of).transpose()?;
         let endpoint_id = id::new_id()?;
         let (v4, v6, mac) = network.reserve_addresses(request, wished_mac)?;
-        let (gateway4, gateway6) = if network.record.internal {
-            (None, None)
-        } else {
+        let (gateway4, gateway6) = if network.record.has_way_out() {
             gateways(network.record.ipam.config.iter().filter_map(IpamConfig::default_gateway))
+        } else {
+            (None, None)
         };
         Ok(Endpoint {
             id: endpoint_id,
