@@ -17,8 +17,11 @@ needed=(
     cc:gcc ip:iproute2 ping:iputils-ping arping:arping nc:netcat-openbsd iperf3:iperf3
     tcpdump:tcpdump tshark:tshark capinfos:wireshark-common ps:procps newuidmap:uidmap
     unshare:util-linux nsenter:util-linux setpriv:util-linux flock:util-linux useradd:passwd udhcpc:udhcpc
+    dig:bind9-dnsutils
 )
-PATH=$PATH:/usr/sbin:/sbin
+# Where Docker's client is put on systems that have no package of it alone.
+docker_dir=${CARGO_TARGET_DIR:-$PWD/target}/docker-client
+PATH=$PATH:/usr/sbin:/sbin:$docker_dir
 
 missing_packages() {
     local pair
@@ -30,9 +33,21 @@ missing_packages() {
     [ -e /etc/services ] || printf 'netbase\n'
 }
 
+# The client out of docker.io, which would bring a daemon and start it.
+unpack_docker() {
+    local dir
+    dir=$(mktemp -d) && chmod 0755 "$dir"
+    (cd "$dir" && apt-get download -q docker.io </dev/null >/dev/null 2>&1) \
+        && dpkg-deb --fsys-tarfile "$dir"/docker.io_*.deb | tar -x -C "$dir" ./usr/bin/docker \
+        && install -D -m 0755 "$dir/usr/bin/docker" "$docker_dir/docker" \
+        || fail "Docker's client could not be taken out of the package docker.io: put \`docker\` on PATH."
+    rm -rf "$dir"
+}
+
 install_missing() {
     local packages
     mapfile -t packages < <(missing_packages | sort -u)
+    command -v docker >/dev/null || packages+=(docker-cli)
     [ ${#packages[@]} -eq 0 ] && return
     if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
         fail "These packages are missing: ${packages[*]}. Install them, or run this once as root on Debian or Ubuntu."
@@ -40,6 +55,11 @@ install_missing() {
     say "installing ${packages[*]}"
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -q </dev/null >/dev/null || say "apt-get update failed, going on with the lists that are here"
+    if [ "${packages[-1]}" = docker-cli ] && ! apt-cache show docker-cli >/dev/null 2>&1; then
+        unset 'packages[-1]'
+        unpack_docker
+        [ ${#packages[@]} -eq 0 ] && return
+    fi
     apt-get install -q -y --no-install-recommends "${packages[@]}" </dev/null >/dev/null \
         || fail "apt-get could not install ${packages[*]}."
 }
@@ -100,9 +120,9 @@ as_ordinary_user() {
     stage=$(mktemp -d /tmp/vst.XXXXXX)
     chmod 0755 "$stage"
     install -m 0755 "$tests" "$stage/e2e"
-    install -m 0755 "$target"/{vswitch,frames,stream} "$stage"
+    install -m 0755 "$target"/{vswitch,frames,stream,nameserver,killer} "$(command -v docker)" "$stage"
     install -d -m 0700 -o "$user" "$stage"/{home,run,tmp}
-    count env -i -C "$stage/home" PATH="$path" LANG=C.UTF-8 RUST_BACKTRACE=1 USER="$user" \
+    count env -i -C "$stage/home" PATH="$path:$stage" LANG=C.UTF-8 RUST_BACKTRACE=1 USER="$user" \
         HOME="$stage/home" XDG_RUNTIME_DIR="$stage/run" TMPDIR="$stage/tmp" \
         setpriv --reuid "$user" --regid "$user" --clear-groups --inh-caps=-all \
         "$stage/e2e" --test-threads="$threads" "${filters[@]}"

@@ -2,7 +2,7 @@
 
 /// What the user is told.
 #[derive(Debug, thiserror::Error)]
-#[error("{message}")]
+#[error("{}", crate::format::escape(message))]
 pub struct Failure {
     /// A sentence that says what to do.
     pub message: String,

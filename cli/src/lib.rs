@@ -65,9 +65,9 @@ fn outer(argv: Vec<OsString>, starter: Option<&Channel>) -> i32 {
     };
     match run(args, starter) {
         Ok(status) => status,
-        Err(Failure { message, code, .. }) => {
-            eprintln!("vswitch: {message}");
-            code
+        Err(failure) => {
+            eprintln!("vswitch: {failure}");
+            failure.code
         }
     }
 }

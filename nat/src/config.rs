@@ -1,5 +1,7 @@
 //! What can be set of an engine and of a container.
 
+mod datagram;
+
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     time::Duration,
@@ -7,6 +9,8 @@ use std::{
 
 use ipnet::IpNet;
 use packet::MacAddr;
+
+pub use self::datagram::{Filtering, FragmentTuning, IcmpTuning, Ports, UdpTuning};
 
 /// How an engine works. The defaults are those of the RFCs where they name one.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +21,14 @@ pub struct Config {
     pub limits: Limits,
     /// How TCP towards containers behaves.
     pub tcp: TcpTuning,
+    /// How UDP is translated.
+    pub udp: UdpTuning,
+    /// How ICMP is translated.
+    pub icmp: IcmpTuning,
+    /// How packets are put together again.
+    pub fragments: FragmentTuning,
+    /// Ports of UDP and identifiers of echoes outside. Engines of one process share them by a clone.
+    pub ports: Ports,
 }
 
 /// How long flows live.

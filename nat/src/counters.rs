@@ -36,8 +36,14 @@ reasons! {
     SpoofedSource = "spoofed_source",
     /// A packet with a source route.
     SourceRouted = "source_routed",
-    /// A fragment of a packet.
+    /// A fragment that cannot be part of a packet.
     Fragment = "fragment",
+    /// A fragment of a packet whose fragments overlap (RFC 5722).
+    FragmentOverlap = "fragment_overlap",
+    /// A packet in more fragments, or one more incomplete packet, than there may be.
+    FragmentLimit = "fragment_limit",
+    /// A packet whose missing fragments never came.
+    FragmentTimeout = "fragment_timeout",
     /// Neither IPv4 nor IPv6.
     NotIp = "not_ip",
     /// An IP protocol, or a kind of ICMP message, that is not translated.
@@ -77,6 +83,22 @@ reasons! {
     InsideDown = "inside_down",
     /// An error message that was not sent since too many were.
     ErrorRate = "error_rate",
+    /// A datagram from outside that the container has not asked for.
+    Filtered = "filtered",
+    /// A datagram from an address that the container cannot be shown.
+    UnseenSource = "unseen_source",
+    /// A datagram that is longer than the path takes; the sender was told.
+    TooBig = "too_big",
+    /// A datagram without a way to where it should go; the sender was told.
+    Unreachable = "unreachable",
+    /// Datagrams that a socket of the host did not take.
+    OutsideQueueFull = "outside_queue_full",
+    /// An ICMP error about no flow, or of a kind that is not passed on.
+    IcmpError = "icmp_error",
+    /// An ICMP error of a container that this process may not send.
+    IcmpErrorUnsent = "icmp_error_unsent",
+    /// An echo request that this process may not send; the sender was told.
+    PingForbidden = "ping_forbidden",
     /// A connection to a published port that cannot be shown to the container.
     PublishRefused = "publish_refused",
 }

@@ -23,13 +23,17 @@ pub mod config;
 pub mod counters;
 pub mod engine;
 pub mod flow;
+pub mod fragments;
+mod list;
 pub mod ports;
 pub mod rewrite;
 #[cfg(test)]
 mod samples;
+pub mod session;
 mod sys;
 pub mod tcp;
 pub mod time;
+pub mod udp;
 pub mod wheel;
 
 pub use classify::{Class, Fragment, FragmentKey, Untranslatable, classify};

@@ -10,6 +10,7 @@
 
 mod bitmap;
 mod pool;
+mod shared;
 
 use std::{
     collections::HashMap,
@@ -26,12 +27,16 @@ use crate::{
 /// The first port that is not well known; a class of its own is below it (RFC 4787, section 4.2.2).
 pub const FIRST_HIGH_PORT: u16 = 1024;
 
+pub use self::shared::SharedPorts;
+
 /// How ports are given out.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PortConfig {
     /// TCP and UDP ports for [`PortAllocator::allocate`]; 0 is never one of them. An empty range
     /// gives none.
     pub ports: RangeInclusive<u16>,
+    /// More ports below [`FIRST_HIGH_PORT`], where `ports` has none.
+    pub low: RangeInclusive<u16>,
     /// How long a port rests before another host gets it.
     pub rest: Duration,
 }
@@ -39,9 +44,13 @@ pub struct PortConfig {
 impl Default for PortConfig {
     /// All ports that need no privilege, and the 120 s of RFC 6888, requirement 8.
     fn default() -> Self {
-        Self { ports: FIRST_HIGH_PORT..=u16::MAX, rest: Duration::from_mins(2) }
+        Self { ports: FIRST_HIGH_PORT..=u16::MAX, low: NONE, rest: Duration::from_mins(2) }
     }
 }
+
+/// No ports at all.
+#[allow(clippy::reversed_empty_ranges, reason = "that is how an empty one is written")]
+const NONE: RangeInclusive<u16> = 1..=0;
 
 /// Why no port was given.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -96,7 +105,7 @@ impl PortAllocator {
         pool.end_rests(now, config.rest);
         let wanted = Wanted { protocol, port: owner.port };
         let port = wanted
-            .tiers(&config.ports)
+            .tiers(config)
             .find_map(|tier| pool.choose(&tier, owner))
             .ok_or(PortError::Exhausted { protocol, outside })?;
         pool.take(port, owner);
@@ -118,6 +127,21 @@ impl PortAllocator {
         }
         pool.take(outside.port, owner);
         Ok(())
+    }
+
+    /// Whether the port `outside` rests, and is not to be had by anybody but `host`.
+    pub fn rests_for_another(
+        &mut self,
+        protocol: Protocol,
+        outside: Endpoint,
+        host: IpAddr,
+        now: Instant,
+    ) -> bool {
+        let rest = self.config.rest;
+        self.pools.get_mut(&(protocol, outside.ip)).is_some_and(|pool| {
+            pool.end_rests(now, rest);
+            pool.rests_for_another(outside.port, host)
+        })
     }
 
     /// Takes the port `outside` back, which rests from `now` on; returns its owner, if it had one.
@@ -162,10 +186,15 @@ struct Wanted {
 
 impl Wanted {
     /// What would do, the best first.
-    fn tiers(self, allowed: &RangeInclusive<u16>) -> impl Iterator<Item = Tier> + use<> {
-        let within = |from: u16, to: u16| from.max(*allowed.start())..=to.min(*allowed.end());
-        let low = within(1, FIRST_HIGH_PORT - 1);
-        let high = within(FIRST_HIGH_PORT, u16::MAX);
+    fn tiers(self, config: &PortConfig) -> impl Iterator<Item = Tier> + use<> {
+        let within = |range: &RangeInclusive<u16>, from: u16, to: u16| {
+            if range.is_empty() { NONE } else { from.max(*range.start())..=to.min(*range.end()) }
+        };
+        let low = match within(&config.ports, 1, FIRST_HIGH_PORT - 1) {
+            none if none.is_empty() => within(&config.low, 1, FIRST_HIGH_PORT - 1),
+            some => some,
+        };
+        let high = within(&config.ports, FIRST_HIGH_PORT, u16::MAX);
         let odd = is_odd(self.port);
         let tiers = match self.protocol {
             Protocol::Icmp => [Some((1..=u16::MAX, None)), None, None, None],

@@ -140,7 +140,7 @@ impl Sample {
             offload.gso = Some(Gso { kind, ecn: false, size, hdr_len });
         }
         bytes.extend(std::iter::repeat_n(0xaa, self.padding));
-        let mut frame = Frame::with_capacity(1000);
+        let mut frame = Frame::new();
         frame.copy_from(&bytes, offload).unwrap();
         frame
     }

@@ -39,6 +39,10 @@ struct Node {
     list: u32,
 }
 
+/// What a timer takes, in bytes.
+#[cfg(test)]
+pub(crate) const SIZE: usize = size_of::<Node>();
+
 /// Timers, each with a token that says whose it is.
 #[derive(Debug)]
 pub struct Wheel {
@@ -85,17 +89,14 @@ impl Wheel {
     /// Sets a timer that fires at `at` or up to a tick later, never earlier.
     pub fn set(&mut self, at: Time, token: u64) -> TimerId {
         let node = Node { token, at: tick(at).max(self.now + 1), next: NONE, previous: NONE, list: NONE };
-        let index = match self.nodes.get(self.free as usize) {
-            Some(free) => {
-                let index = self.free;
-                self.free = free.next;
-                self.nodes[index as usize] = node;
-                index
-            }
-            None => {
-                self.nodes.push(node);
-                (self.nodes.len() - 1) as u32
-            }
+        let index = if let Some(free) = self.nodes.get_mut(self.free as usize) {
+            let index = self.free;
+            self.free = free.next;
+            *free = node;
+            index
+        } else {
+            self.nodes.push(node);
+            (self.nodes.len() - 1) as u32
         };
         self.link(index);
         self.len += 1;
@@ -193,15 +194,14 @@ impl Wheel {
         if let Some(next) = self.nodes.get_mut(next as usize) {
             next.previous = previous;
         }
-        match self.nodes.get_mut(previous as usize) {
-            Some(previous) => previous.next = next,
-            None => {
-                let list = list as usize;
-                self.heads[list] = next;
-                if next == NONE {
-                    self.used[list / SLOTS] &= !(1 << (list % SLOTS));
-                }
-            }
+        if let Some(previous) = self.nodes.get_mut(previous as usize) {
+            previous.next = next;
+            return;
+        }
+        let list = list as usize;
+        self.heads[list] = next;
+        if next == NONE {
+            self.used[list / SLOTS] &= !(1 << (list % SLOTS));
         }
     }
 

@@ -177,7 +177,7 @@ impl Background {
     /// # Panics
     /// When none comes.
     #[track_caller]
-    pub fn line(&mut self, what: impl Fn(&str) -> bool) -> String {
+    pub fn line(&mut self, mut what: impl FnMut(&str) -> bool) -> String {
         let end = Instant::now() + DEADLINE;
         loop {
             match self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -11,16 +12,16 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::command::{Background, Output, run, run_with_input};
-use crate::netns::Netns;
-use crate::wait::{DEADLINE, child_end, eventually};
-use crate::{bins, leak};
+use crate::wait::{DEADLINE, child_end, eventually, kill_and_wait};
+use crate::{Netns, bins, http, is_root, leak};
 
 /// A directory with a socket and a data directory, and mostly a daemon that serves them.
 pub struct Daemon {
     dir: TempDir,
     arguments: Vec<String>,
-    /// The network namespace it runs in, if not the test's own.
-    netns: Option<PathBuf>,
+    /// A command in front of the daemon's.
+    wrapper: Vec<String>,
+    netns: Option<Arc<Netns>>,
     process: Option<Child>,
 }
 
@@ -59,11 +60,11 @@ impl Daemon {
         daemon
     }
 
-    /// Starts one in a network namespace, which is a host to it. As root only.
-    pub fn start_on(host: &Netns, arguments: &[&str]) -> Self {
+    /// Starts one with more arguments in another network namespace, which is its host then.
+    pub fn start_in(netns: &Arc<Netns>, arguments: &[&str]) -> Self {
         let mut daemon = Self::not_started();
         daemon.arguments = arguments.iter().map(|&a| a.to_owned()).collect();
-        daemon.netns = Some(host.path().to_owned());
+        daemon.netns = Some(netns.clone());
         daemon.start_again();
         daemon
     }
@@ -74,7 +75,54 @@ impl Daemon {
     /// When no directory can be made.
     pub fn not_started() -> Self {
         let dir = tempfile::Builder::new().prefix("vst-").tempdir().expect("a temporary directory");
-        Self { dir, arguments: Vec::new(), netns: None, process: None }
+        Self { dir, arguments: Vec::new(), wrapper: Vec::new(), netns: None, process: None }
+    }
+
+    /// Starts one on a host of its own: with no interface but `lo`, and with this resolv.conf. Both
+    /// can be changed, see [`host_etc`](Self::host_etc) and [`on_host`](Self::on_host).
+    ///
+    /// # Panics
+    /// When it does not answer.
+    pub fn start_on_own_host(resolv_conf: &str) -> Self {
+        let mut daemon = Self::not_started();
+        daemon.wrapper = daemon.own_host(resolv_conf);
+        daemon.start_again();
+        daemon
+    }
+
+    /// The command in front of a daemon's that gives it a host of its own.
+    ///
+    /// # Panics
+    /// When its files cannot be made.
+    pub fn own_host(&self, resolv_conf: &str) -> Vec<String> {
+        std::fs::create_dir(self.host_etc()).expect("a directory");
+        std::fs::write(self.host_etc().join("resolv.conf"), resolv_conf).expect("a file");
+        let etc = self.host_etc().display().to_string();
+        let script = format!("ip link set lo up && mount --bind {etc} /etc && exec \"$@\"");
+        let user: &[&str] = if is_root() { &[] } else { &["--user", "--map-root-user"] };
+        let shell = ["--net", "--mount", "--propagation=slave", "--", "sh", "-c", &script, "sh"];
+        [&["unshare"], user, &shell].concat().into_iter().map(str::to_owned).collect()
+    }
+
+    /// From now on the daemon is started by this command, which becomes it.
+    pub fn wrap(&mut self, wrapper: &[String]) {
+        self.wrapper = wrapper.to_vec();
+    }
+
+    /// What is /etc for a daemon with a host of its own.
+    pub fn host_etc(&self) -> PathBuf {
+        self.dir.path().join("etc")
+    }
+
+    /// A command on the daemon's own host.
+    pub fn on_host(&self, program: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--target={}", self.pid()));
+        if !is_root() {
+            command.args(["--user", "--preserve-credentials"]);
+        }
+        command.args(["--net", "--", program]).args(arguments).env(leak::MARK, self.mark());
+        command
     }
 
     /// The test's directory.
@@ -109,17 +157,16 @@ impl Daemon {
     pub fn daemon_command(&self) -> Command {
         let mut command = self.vswitch(&["daemon", "--data-dir"]);
         command.arg(self.data_dir()).args(&self.arguments);
-        let Some(netns) = &self.netns else { return command };
-        let mut inside = Command::new("nsenter");
-        inside.arg(format!("--net={}", netns.display())).arg("--");
-        inside.arg(command.get_program()).args(command.get_args());
-        for (name, value) in command.get_envs() {
-            match value {
-                Some(value) => inside.env(name, value),
-                None => inside.env_remove(name),
-            };
-        }
-        inside
+        let command = match &self.netns {
+            None => command,
+            Some(netns) => within(&command, |program, arguments| netns.command(program, arguments)),
+        };
+        let Some((program, arguments)) = self.wrapper.split_first() else { return command };
+        within(&command, |inner, inner_arguments| {
+            let mut wrapped = Command::new(program);
+            wrapped.args(arguments).arg(inner).args(inner_arguments);
+            wrapped
+        })
     }
 
     /// Starts the daemon, on what an earlier one may have left.
@@ -127,24 +174,38 @@ impl Daemon {
     /// # Panics
     /// When it does not answer.
     pub fn start_again(&mut self) {
+        assert!(self.try_start(), "the daemon ended early: {}", self.log());
+    }
+
+    /// The same of one that may end at once; whether it answers.
+    ///
+    /// # Panics
+    /// When it does neither.
+    pub fn try_start(&mut self) -> bool {
         let log = File::options().create(true).append(true).open(self.dir.path().join("daemon.log"));
         let log = log.expect("a log file");
         let mut command = self.daemon_command();
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("one more descriptor")).stderr(log);
         let mut child = command.spawn().expect("a daemon");
         let socket = self.socket();
-        eventually("the daemon to answer on its socket", || {
-            if let Ok(Some(status)) = child.try_wait() {
-                panic!("the daemon ended early, {status}: {}", self.log());
+        let answers = eventually("the daemon to answer on its socket", || {
+            if let Ok(Some(_)) = child.try_wait() {
+                return Some(false);
             }
-            UnixStream::connect(&socket).ok()
+            UnixStream::connect(&socket).ok().map(|_| true)
         });
         self.process = Some(child);
+        answers
     }
 
     /// What the daemon has said.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("daemon.log")).unwrap_or_default()
+    }
+
+    /// Whether the daemon has ended.
+    pub fn is_dead(&mut self) -> bool {
+        self.process.as_mut().is_none_or(|child| !matches!(child.try_wait(), Ok(None)))
     }
 
     /// Kills the daemon as nothing should be killed.
@@ -247,6 +308,90 @@ impl Daemon {
         all[0].take()
     }
 
+    /// What `network inspect` says of a network.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[track_caller]
+    pub fn network(&self, name: &str) -> Value {
+        let text = self.ok(&["network", "inspect", name]);
+        let mut all: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e} in {text}"));
+        all[0].take()
+    }
+
+    /// What `inspect` says of a container's place on a network.
+    ///
+    /// # Panics
+    /// When there is no such container; the value is null where it is not on the network.
+    #[track_caller]
+    pub fn endpoint(&self, container: &str, network: &str) -> Value {
+        self.inspect(container)["NetworkSettings"]["Networks"][network].take()
+    }
+
+    /// A container's address on a network.
+    ///
+    /// # Panics
+    /// When it is not on it.
+    #[track_caller]
+    pub fn ip(&self, container: &str, network: &str) -> String {
+        let endpoint = self.endpoint(container, network);
+        let ip = endpoint["IPAddress"].as_str().filter(|ip| !ip.is_empty());
+        ip.unwrap_or_else(|| panic!("{container} is not on {network}: {endpoint}")).to_owned()
+    }
+
+    /// A container's whole id.
+    #[track_caller]
+    pub fn container_id(&self, name: &str) -> String {
+        self.inspect(name)["Id"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// A container's first process, as the host numbers it.
+    #[track_caller]
+    pub fn container_pid(&self, name: &str) -> i32 {
+        let pid = self.inspect(name)["State"]["Pid"].as_i64().and_then(|pid| pid.try_into().ok());
+        pid.filter(|pid| *pid > 1).unwrap_or_else(|| panic!("{name} does not run"))
+    }
+
+    /// Starts a container that does nothing, with more arguments before its command.
+    #[track_caller]
+    pub fn sleeper_with(&self, name: &str, arguments: &[&str]) {
+        self.ok(&[&["run", "-d", "--name", name], arguments, &["--", "sleep", "infinity"]].concat());
+    }
+
+    /// Asks the daemon's API.
+    #[track_caller]
+    pub fn api(&self, method: &str, path: &str, body: &Value) -> http::Answer {
+        let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
+        http::ask(&self.socket(), method, path, &body)
+    }
+
+    /// The `docker` command, talking to this daemon.
+    pub fn docker_command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("docker");
+        command.args(arguments).env("DOCKER_HOST", format!("unix://{}", self.socket().display()));
+        // Nothing of the user's own configuration.
+        command.env("DOCKER_CONFIG", self.dir.path().join("docker"));
+        for own in
+            ["DOCKER_CONTEXT", "DOCKER_API_VERSION", "DOCKER_TLS", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"]
+        {
+            command.env_remove(own);
+        }
+        command.env(leak::MARK, self.mark());
+        command
+    }
+
+    /// Runs `docker`.
+    #[track_caller]
+    pub fn docker(&self, arguments: &[&str]) -> Output {
+        run(&mut self.docker_command(arguments))
+    }
+
+    /// Runs `docker`, which must succeed; what it printed, without white space around it.
+    #[track_caller]
+    pub fn docker_ok(&self, arguments: &[&str]) -> String {
+        self.docker(arguments).ok().trim().to_owned()
+    }
+
     /// A container by its name.
     ///
     /// # Panics
@@ -324,10 +469,8 @@ impl Daemon {
     pub fn end_started_daemons(&self) {
         for process in self.leftovers() {
             if process.command.contains(" daemon ") {
-                let _ = kill(Pid::from_raw(process.pid), Signal::SIGKILL);
-                eventually("a daemon to end", || {
-                    (!self.leftovers().iter().any(|other| other.pid == process.pid)).then_some(())
-                });
+                // Its environment goes before its lock and its socket do.
+                kill_and_wait(process.pid);
             }
         }
     }
@@ -373,4 +516,18 @@ impl Drop for Daemon {
         let mounts = leak::mounts_below(self.dir.path());
         assert!(mounts.is_empty(), "left mounted: {mounts:#?}");
     }
+}
+
+/// The same command started by another, with its environment.
+fn within(command: &Command, start: impl FnOnce(&str, &[&str]) -> Command) -> Command {
+    let program = command.get_program().to_str().expect("a path of text");
+    let arguments: Vec<&str> = command.get_args().map(|a| a.to_str().expect("text")).collect();
+    let mut outer = start(program, &arguments);
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => outer.env(name, value),
+            None => outer.env_remove(name),
+        };
+    }
+    outer
 }

@@ -7,7 +7,9 @@
 pub mod bins;
 pub mod command;
 pub mod daemon;
+pub mod http;
 pub mod leak;
+pub mod nameserver;
 pub mod netns;
 pub mod packet_socket;
 pub mod random;
@@ -15,6 +17,7 @@ pub mod wait;
 
 pub use command::{Background, Output, run, run_with_input, signal};
 pub use daemon::{Container, Daemon};
+pub use nameserver::Nameserver;
 pub use netns::Netns;
 pub use wait::{DEADLINE, eventually};
 

@@ -4,7 +4,7 @@ use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 /// How long anything may take before the test gives up. No verdict depends on it but that of a hang.
 pub const DEADLINE: Duration = Duration::from_mins(1);
@@ -25,6 +25,19 @@ pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         assert!(Instant::now() < end, "waited {DEADLINE:?} in vain for: {what}");
         std::thread::sleep(INTERVAL);
     }
+}
+
+/// Kills a process that is no child, and waits until it holds nothing any more.
+///
+/// # Panics
+/// When it does not end.
+pub fn kill_and_wait(pid: i32) {
+    let held = Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+    let Some(held) = held else { return };
+    let _ = pidfd_send_signal(&held, Signal::KILL);
+    let timeout = Timespec { tv_sec: DEADLINE.as_secs().cast_signed(), tv_nsec: 0 };
+    let ended = poll(&mut [PollFd::new(&held, PollFlags::IN)], Some(&timeout));
+    assert!(ended == Ok(1), "process {pid} goes on after SIGKILL");
 }
 
 /// Waits for the end of a child process, and buries it; `None` when it lives on past the deadline.

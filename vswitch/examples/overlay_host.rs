@@ -56,7 +56,12 @@ fn main() {
     let tap = tap_in(netns, workers);
     let (transmit, receivers) = tap_port(tap.queues, tap.offloads).unwrap();
     let queues = receivers.into_iter().map(|queue| Box::new(queue) as Box<dyn Receive>).collect();
-    let port = PortConfig { owner: "container".into(), interface: "eth0".into(), mtu: mtu.parse().unwrap(), trusted: false };
+    let port = PortConfig {
+        owner: "container".into(),
+        interface: "eth0".into(),
+        mtu: mtu.parse().unwrap(),
+        trusted: false,
+    };
     let port = switch.add_port(&bridge, port, Box::new(transmit), queues).unwrap();
     ip(netns, &["address", "add", address, "dev", "eth0"]);
     ip(netns, &["link", "set", "eth0", "up", "mtu", mtu]);

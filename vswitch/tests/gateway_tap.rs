@@ -93,7 +93,8 @@ fn inside() {
         beyond: None,
     })
     .unwrap();
-    let config = |owner: &str| PortConfig { owner: owner.into(), interface: "eth0".into(), mtu: MTU, trusted: false };
+    let config =
+        |owner: &str| PortConfig { owner: owner.into(), interface: "eth0".into(), mtu: MTU, trusted: false };
     let receive: Box<dyn Receive> = Box::new(receive);
     switch.add_port(&bridge, config("gateway"), Box::new(transmit), vec![receive]).unwrap();
     let endpoint = Endpoint {

@@ -138,7 +138,8 @@ fn a_forwarded_frame_costs_no_allocation() {
     let after_warm_up = Arc::new(AtomicU64::new(0));
     let switch = Switch::new(&SwitchConfig::default(), &(Arc::new(|_| {}) as _)).unwrap();
     let bridge = switch.add_bridge(&BridgeConfig::default());
-    let config = |owner: &str| PortConfig { owner: owner.into(), interface: "eth0".into(), mtu: 1500, trusted: false };
+    let config =
+        |owner: &str| PortConfig { owner: owner.into(), interface: "eth0".into(), mtu: 1500, trusted: false };
     let (done, end) = crossbeam_channel::bounded(1);
 
     // Every frame reaches the first sink or both: those for 2, unknown, are flooded.

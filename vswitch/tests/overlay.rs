@@ -232,6 +232,30 @@ fn datagrams_that_do_not_belong_are_counted_by_name() {
 }
 
 #[test]
+fn what_comes_from_a_host_goes_to_no_other() {
+    let hosts = hosts(3, &LEARNING);
+    let (a, b, c) = (hosts[0].container().0, hosts[1].container().0, hosts[2].container().0);
+    // Not even where somebody says that frames may leave as they came.
+    hosts[1].network.port().set_hairpin(true);
+    let sent: Vec<_> = (0..10).map(|n| frame(MacAddr::BROADCAST, mac(1), &[n])).collect();
+    for frame in &sent {
+        send(&a, frame);
+        assert_eq!(&received(&b), frame);
+    }
+    let end = frame(MacAddr::BROADCAST, mac(2), b"end");
+    send(&b, &end);
+    assert_eq!(received(&a), end);
+    // Frames of two hosts may overtake each other.
+    let mut expected = [&sent[..], &[end]].concat();
+    let mut arrived: Vec<_> = expected.iter().map(|_| received(&c)).collect();
+    expected.sort();
+    arrived.sort();
+    assert!(arrived == expected);
+    assert!(c.try_recv().is_none());
+    assert_eq!(hosts[1].network.port().counters().snapshot().tx_frames, 1);
+}
+
+#[test]
 fn networks_on_one_socket_do_not_mix() {
     let hosts = hosts(2, &LEARNING);
     let others: Vec<_> = hosts

@@ -97,7 +97,8 @@ fn a_tcp_transfer_crosses_the_switch_unchanged() {
     let bridge = switch.add_bridge(&BridgeConfig::default());
     let mut hosts = [1, 2].map(|n| {
         let (host, tx, rx) = memory_port(256).unwrap();
-        let config = PortConfig { owner: format!("host{n}"), interface: "eth0".into(), mtu: 1500, trusted: false };
+        let config =
+            PortConfig { owner: format!("host{n}"), interface: "eth0".into(), mtu: 1500, trusted: false };
         let rx: Box<dyn Receive> = Box::new(rx);
         switch.add_port(&bridge, config, Box::new(tx), vec![rx]).unwrap();
         Host::new(host, n)

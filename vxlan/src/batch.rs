@@ -11,9 +11,11 @@ use crate::{
     path::Path,
 };
 
-/// Bytes held before they are sent without waiting for the end: some super-frames, few enough
-/// to stay in the processor's cache.
+/// Bytes there is room for.
 const ARENA: usize = 256 << 10;
+/// Bytes from which on a full message does not wait for the end: while they are in the processor's
+/// cache the kernel copies them at little cost.
+const ENOUGH: usize = 60 << 10;
 /// Messages held. Replication to many peers fills this first.
 const MESSAGES: usize = 512;
 /// Datagrams of one message: what every kernel with `UDP_SEGMENT` takes (`UDP_MAX_SEGMENTS`).
@@ -44,16 +46,18 @@ struct Run {
 }
 
 impl Run {
-    /// The run with `next`, which lies right behind it, if one message can take both.
+    /// One message can take a datagram of `bytes` more, which lies right behind it.
+    fn takes(&self, bytes: usize) -> bool {
+        self.to - self.from == usize::from(self.segment) * usize::from(self.count)
+            && bytes <= usize::from(self.segment)
+            && self.count < MAX_SEGMENTS
+            && self.to - self.from + bytes <= MAX_BYTES
+    }
+
+    /// The run with one more datagram, which lies right behind it, if one message can take both.
     fn join(&self, next: Run) -> Option<Run> {
-        let full = self.to - self.from == usize::from(self.segment) * usize::from(self.count);
-        let fits = self.to == next.from
-            && full
-            && next.segment <= self.segment
-            && (next.count == 1 || next.segment == self.segment)
-            && self.count + next.count <= MAX_SEGMENTS
-            && next.to - self.from <= MAX_BYTES;
-        fits.then(|| Run { to: next.to, count: self.count + next.count, ..*self })
+        let fits = self.to == next.from && self.takes(next.to - next.from);
+        fits.then(|| Run { to: next.to, count: self.count + 1, ..*self })
     }
 }
 
@@ -86,6 +90,12 @@ pub(crate) struct Targets<'a> {
     pub(crate) sockets: [Option<u8>; 2],
     /// Bytes of the longest inner frame.
     pub(crate) longest: usize,
+}
+
+impl Targets<'_> {
+    fn socket(&self, path: &Path) -> Option<u8> {
+        self.sockets[usize::from(!path.vtep().is_ipv4())]
+    }
 }
 
 impl Batch {
@@ -131,49 +141,83 @@ impl Batch {
         if frame.len() < MIN_FRAME {
             return Err(SendError::Malformed);
         }
-        let header = vni.to_header();
-        let Some(gso) = frame.offload().gso else {
-            let needed = HEADER_LEN + frame.len();
-            self.make_room(needed, &mut flush);
-            let run = self.write(needed, |out| {
-                let (front, inner) = out.split_at_mut_checked(HEADER_LEN)?;
-                front.copy_from_slice(&header);
-                inner.copy_from_slice(frame.bytes());
-                if let Checksum::Partial { start, offset } = frame.offload().checksum {
-                    complete_at(inner, start, offset).ok()?;
+        let mut pending = self.reopen(targets);
+        let mut result = Ok(());
+        if let Some(gso) = frame.offload().gso {
+            match Segmenter::new(frame.bytes(), gso) {
+                Ok(mut segments) => {
+                    while result.is_ok() && segments.remaining() > 0 {
+                        let len = segments.next_len();
+                        let fill = |inner: &mut [u8]| segments.next_into(inner).is_ok();
+                        result = self.datagram(vni, len, &mut pending, targets, &mut flush, fill);
+                    }
                 }
-                Some(needed)
-            });
-            self.post(run.ok_or(SendError::Malformed)?, targets, &mut flush);
-            return Ok(());
-        };
-        let mut segments = Segmenter::new(frame.bytes(), gso).map_err(|_| SendError::Malformed)?;
-        let mut pending: Option<Run> = None;
-        while segments.remaining() > 0 {
-            let needed = HEADER_LEN + segments.next_len();
-            if self.lacks_room(needed) {
-                if let Some(run) = pending.take() {
-                    self.post(run, targets, &mut flush);
-                }
-                self.make_room(needed, &mut flush);
+                Err(_) => result = Err(SendError::Malformed),
             }
-            let run = self.write(needed, |out| {
-                let (front, inner) = out.split_at_mut_checked(HEADER_LEN)?;
-                front.copy_from_slice(&header);
-                segments.next_into(inner).ok().flatten().map(|len| HEADER_LEN + len)
-            });
-            let run = run.ok_or(SendError::Malformed)?;
-            pending = match pending {
-                None => Some(run),
-                Some(before) => before.join(run).or_else(|| {
-                    self.post(before, targets, &mut flush);
-                    Some(run)
-                }),
+        } else {
+            let fill = |inner: &mut [u8]| {
+                inner.copy_from_slice(frame.bytes());
+                let Checksum::Partial { start, offset } = frame.offload().checksum else { return true };
+                complete_at(inner, start, offset).is_ok()
             };
+            result = self.datagram(vni, frame.len(), &mut pending, targets, &mut flush, fill);
         }
         if let Some(run) = pending {
             self.post(run, targets, &mut flush);
         }
+        result
+    }
+
+    /// Takes the last message out again if datagrams for the same target may join it, so that those
+    /// of several frames fill it.
+    fn reopen(&mut self, targets: &Targets<'_>) -> Option<Run> {
+        let [path] = targets.paths else { return None };
+        let reopened = self.messages.pop_if(|last| {
+            Arc::ptr_eq(&last.path, path)
+                && targets.socket(path) == Some(last.socket)
+                && targets.longest <= path.room()
+        })?;
+        let Message { from, to, segment, count, .. } = reopened;
+        Some(Run { from, to, segment, count })
+    }
+
+    /// Writes a datagram with an inner frame of `len` bytes, which `fill` makes, and joins it to
+    /// `pending`, or posts that.
+    fn datagram(
+        &mut self,
+        vni: Vni,
+        len: usize,
+        pending: &mut Option<Run>,
+        targets: &Targets<'_>,
+        flush: &mut impl FnMut(&mut Self),
+        fill: impl FnOnce(&mut [u8]) -> bool,
+    ) -> Result<(), SendError> {
+        let needed = HEADER_LEN + len;
+        let full = pending.is_some_and(|run| !run.takes(needed));
+        if self.lacks_room(needed) || full && self.used >= ENOUGH {
+            if let Some(run) = pending.take() {
+                self.post(run, targets, flush);
+            }
+            flush(self);
+            self.clear();
+        }
+        let from = self.used;
+        let out = self.arena.get_mut(from..from + needed).ok_or(SendError::Malformed)?;
+        let (header, inner) = out.split_at_mut_checked(HEADER_LEN).ok_or(SendError::Malformed)?;
+        header.copy_from_slice(&vni.to_header());
+        if !fill(inner) {
+            return Err(SendError::Malformed);
+        }
+        let segment = u16::try_from(needed).map_err(|_| SendError::Malformed)?;
+        self.used = from + needed;
+        let run = Run { from, to: self.used, segment, count: 1 };
+        *pending = match pending.take() {
+            None => Some(run),
+            Some(before) => before.join(run).or_else(|| {
+                self.post(before, targets, flush);
+                Some(run)
+            }),
+        };
         Ok(())
     }
 
@@ -181,35 +225,15 @@ impl Batch {
         self.used + bytes > self.arena.len()
     }
 
-    fn make_room(&mut self, bytes: usize, flush: &mut impl FnMut(&mut Self)) {
-        if self.lacks_room(bytes) {
-            flush(self);
-            self.clear();
-        }
-    }
-
-    /// One datagram of up to `room` bytes; `fill` says how many it took.
-    fn write(&mut self, room: usize, fill: impl FnOnce(&mut [u8]) -> Option<usize>) -> Option<Run> {
-        let from = self.used;
-        let len = fill(self.arena.get_mut(from..from + room)?)?;
-        self.used = from + len;
-        Some(Run { from, to: self.used, segment: u16::try_from(len).ok()?, count: 1 })
-    }
-
     /// Notes `run` for each target.
     fn post(&mut self, run: Run, targets: &Targets<'_>, flush: &mut impl FnMut(&mut Self)) {
         for path in targets.paths {
-            let Some(socket) = targets.sockets[usize::from(!path.vtep().is_ipv4())] else {
+            let Some(socket) = targets.socket(path) else {
                 path.drops().add(SendError::NoSocket, run.count.into());
                 continue;
             };
             if targets.longest > path.room() {
                 path.drops().add(SendError::TooBig, run.count.into());
-                continue;
-            }
-            if let [only] = targets.paths
-                && self.extend_last(only, socket, run)
-            {
                 continue;
             }
             if self.messages.len() >= MESSAGES {
@@ -222,19 +246,6 @@ impl Batch {
             self.messages.push(Message { path: path.clone(), socket, from, to, segment, count });
             self.sockets |= 1 << socket;
         }
-    }
-
-    /// Frames of one size for one peer, and whatever is shorter at their end, go as one message.
-    fn extend_last(&mut self, path: &Arc<Path>, socket: u8, run: Run) -> bool {
-        let Some(last) = self.messages.last_mut() else { return false };
-        if last.socket != socket || !Arc::ptr_eq(&last.path, path) {
-            return false;
-        }
-        let before = Run { from: last.from, to: last.to, segment: last.segment, count: last.count };
-        let Some(Run { to, count, .. }) = before.join(run) else { return false };
-        last.to = to;
-        last.count = count;
-        true
     }
 }
 

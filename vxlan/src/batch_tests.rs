@@ -110,6 +110,16 @@ fn a_super_frame_is_one_message_for_each_64_kilobytes() {
 }
 
 #[test]
+fn super_frames_of_one_flow_fill_their_messages() {
+    let sender = Sender::without_sockets();
+    let big = Sample { gso: Some(1398), payload: payload(46 * 1398), ..Sample::default() };
+    let next = Sample { sequence: big.sequence + 46 * 1398, ..big.clone() };
+    let sent = send(&[frame(&big), frame(&next)], &paths(&sender, &[PEER]));
+    let counts: Vec<_> = sent.iter().map(|(_, bytes, segment)| bytes.len() / segment).collect();
+    assert_eq!(counts, [44, 44, 4]);
+}
+
+#[test]
 fn small_frames_of_one_size_share_a_message() {
     let sender = Sender::without_sockets();
     let small = |len| frame(&Sample { tcp: false, payload: payload(len), ..Sample::default() });
@@ -151,7 +161,7 @@ fn what_is_no_frame_is_refused() {
     let paths = paths(&sender, &[PEER]);
     let mut batch = Batch::default();
     let mut add = |frame: &Frame| {
-        let targets = Targets { paths: &paths, sockets: [Some(0), None], longest: frame.len() };
+        let targets = Targets { paths: &paths, sockets: [Some(3), None], longest: frame.len() };
         let result = batch.add(vni(), frame, &targets, |_| panic!("nothing to send"));
         (result, batch.is_empty())
     };
@@ -163,6 +173,13 @@ fn what_is_no_frame_is_refused() {
     assert_eq!(add(&arp), (Err(SendError::Malformed), true), "a super-frame without payload");
     arp.set_offload(Offload { checksum: Checksum::Partial { start: 900, offset: 6 }, gso: None });
     assert_eq!(add(&arp), (Err(SendError::Malformed), true), "a checksum outside");
+    // What was there before stays.
+    let good = frame(&Sample::default());
+    assert_eq!(add(&good), (Ok(()), false));
+    assert_eq!(add(&arp), (Err(SendError::Malformed), false));
+    let mut sent = Vec::new();
+    take(&batch, &mut sent);
+    assert_eq!(receive(&sent).len(), 1);
 }
 
 fn any_sample() -> impl Strategy<Value = Sample> {

@@ -97,8 +97,9 @@ impl Path {
         self.segmentation.load(Acquire)
     }
 
-    pub(crate) fn forbid_segmentation(&self) {
-        self.segmentation.store(false, Release);
+    /// Allows or forbids that. A path begins with it allowed.
+    pub fn set_segmentation(&self, on: bool) {
+        self.segmentation.store(on, Release);
     }
 
     /// Datagrams for this peer that the kernel did not take, by reason.

@@ -224,7 +224,7 @@ impl<'a> Group<'a> {
                 } else if outgoing.segment > 0 {
                     // udp(7): no checksum offload on the way out, or a kernel without UDP_SEGMENT.
                     if self.send_singly(message, outgoing) && errno != Errno::EMSGSIZE {
-                        path.forbid_segmentation();
+                        path.set_segmentation(false);
                     }
                     return;
                 } else if errno == Errno::EMSGSIZE {

@@ -97,6 +97,9 @@ pub struct Daemon {
     /// Leave containers running at an orderly end, for the next daemon
     #[arg(long)]
     pub live_restore: bool,
+    /// Give the host an interface on every network, with the gateway's addresses (as root)
+    #[arg(long)]
+    pub host_interface: bool,
     /// Address of this host that other hosts know it by [default: as the routing table chooses]
     #[arg(long, value_name = "IP")]
     pub advertise: Option<std::net::IpAddr>,

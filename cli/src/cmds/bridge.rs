@@ -90,7 +90,8 @@ fn list(client: &Client) -> Result<Vec<Value>, Failure> {
 fn table(bridges: &[Value]) -> String {
     let mut out = "bridge name\tbridge id\t\tSTP enabled\tinterfaces\n".to_owned();
     for bridge in bridges {
-        let ports = bridge["Ports"].as_array().into_iter().flatten();
+        // brctl does not list the bridge's own interface either.
+        let ports = bridge["Ports"].as_array().into_iter().flatten().filter(|p| p["Local"] != true);
         let mut ports: Vec<Cow<'_, str>> = ports.map(|port| text(port, "Name")).collect();
         ports.sort_unstable();
         let stp = if bridge["Stp"] == Value::Bool(true) { "yes" } else { "no" };
@@ -174,7 +175,7 @@ mod tests {
             json!({"Name": "br-0123456789ab", "BridgeID": "8000.000000000000", "Stp": true, "Ports": []}),
             json!({
                 "Name": "docker0", "BridgeID": "8000.020000000001", "Stp": false,
-                "Ports": [{"Name": "v3:eth0"}, {"Name": "v1:eth0"}, {"Name": "v2:eth1"}],
+                "Ports": [{"Name": "gateway:docker0", "Local": true}, {"Name": "v3:eth0"}, {"Name": "v1:eth0"}, {"Name": "v2:eth1"}],
             }),
         ];
         assert_eq!(

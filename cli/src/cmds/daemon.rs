@@ -30,6 +30,7 @@ pub fn run(host: Option<&str>, args: &Daemon, starter: Option<&Channel>) -> Outc
             switch,
             idle_exit: args.idle_exit.map(Duration::from_secs),
             live_restore: args.live_restore,
+            host_interface: args.host_interface,
             tunnels: TunnelConfig { advertise: args.advertise, port: args.vxlan_port },
         };
         serve::run(&config, || report(starter, &Readiness::Ready)).map_err(|e| Failure::new(e.to_string()))

@@ -1,7 +1,7 @@
 //! `exec`: becomes a command in a container's namespaces.
 
 use std::fs;
-use std::os::fd::IntoRawFd;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -11,8 +11,8 @@ use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde_json::Value;
-use vswitch::sandbox::spec::{EtcFiles, Target};
-use vswitch::sandbox::{init, ns};
+use vswitch::sandbox::spec::{EtcFiles, Place, Target};
+use vswitch::sandbox::{etc, ns, ns::NsError};
 
 use crate::args::Exec;
 use crate::client::{Client, quote};
@@ -32,7 +32,6 @@ pub fn run(client: Client, args: &Exec) -> Outcome {
         return Err(Failure::new(format!("Container {} is not running", args.name)));
     }
     let gone = || Failure::new(format!("Container {} is not running", args.name));
-    // Open before the way to them is another's.
     let files = own_files(&seen);
     let target = target(&seen)?;
     if let Target::Pid(pid) = target {
@@ -43,23 +42,19 @@ pub fn run(client: Client, args: &Exec) -> Outcome {
         if self::target(&again)? != Target::Pid(pid) || !is_known(&target, &again) {
             return Err(gone());
         }
-        let flags = foreign(pid).map_err(own)?;
-        if !flags.is_empty() {
-            setns(held, flags).map_err(|e| own(cannot(&args.name, e)))?;
-        }
+        enter(&args.name, &held, foreign(pid).map_err(own)?, files).map_err(own)?;
     } else {
-        let enter = || {
-            let fd = ns::open(&target)?;
-            ns::enter_owner(&fd)?;
-            ns::enter(&fd)
+        let inode = serde_json::from_value(seen["Vswitch"]["Netns"].clone()).unwrap_or(None);
+        let failed = |e: &dyn std::fmt::Display| own(Failure::new(e.to_string()));
+        let netns = match ns::open(&Place { target, inode }) {
+            Err(NsError::Another(_)) => return Err(gone()),
+            opened => opened.map_err(|e| failed(&e))?,
         };
-        if !is_known(&target, &seen) {
-            return Err(gone());
+        ns::enter_owner(&netns).map_err(|e| failed(&e))?;
+        if let Some(files) = files {
+            etc::own_mounts().and_then(|()| etc::mount_files(&files)).map_err(|e| failed(&e))?;
         }
-        enter().map_err(|e| own(Failure::new(e.to_string())))?;
-    }
-    if let Some(files) = files {
-        init::mount_privately(&files).map_err(|e| own(Failure::new(e)))?;
+        ns::enter(&netns).map_err(|e| failed(&e))?;
     }
     drop(client);
     let Some((program, arguments)) = args.command.split_first() else {
@@ -85,19 +80,41 @@ fn target(seen: &Value) -> Result<Target, Failure> {
     pid.map(Target::Pid).ok_or_else(nonsense)
 }
 
-/// The files under /etc that an attached namespace has of the switch, as open descriptors: who
-/// attached it has other ones. A command of the switch's own has them mounted already.
+/// Enters namespaces of a process, and puts the switch's own files there.
+fn enter(
+    name: &str,
+    held: &OwnedFd,
+    mut foreign: CloneFlags,
+    files: Option<EtcFiles>,
+) -> Result<(), Failure> {
+    let set = |flags: CloneFlags| {
+        if flags.is_empty() { Ok(()) } else { setns(held, flags).map_err(|e| cannot(name, e)) }
+    };
+    let refused = |e: etc::EtcError| Failure::new(e.to_string());
+    let Some(files) = files else { return set(foreign) };
+    if !ns::is_admin() {
+        // There the caller may mount.
+        set(foreign & CloneFlags::CLONE_NEWUSER)?;
+        foreign.remove(CloneFlags::CLONE_NEWUSER);
+    }
+    etc::own_mounts().map_err(refused)?;
+    if !foreign.contains(CloneFlags::CLONE_NEWNS) {
+        etc::mount_files(&files).map_err(refused)?;
+        return set(foreign);
+    }
+    let carried = etc::Carried::new(&files).map_err(refused)?;
+    set(foreign)?;
+    etc::own_mounts().and_then(|()| carried.put_down()).map_err(refused)
+}
+
+/// The files under /etc that an attached namespace has of the switch: who attached it has other
+/// ones. A command of the switch's own has them mounted already.
 fn own_files(seen: &Value) -> Option<EtcFiles> {
     if seen["Vswitch"]["Attached"].is_null() {
         return None;
     }
-    let open = |key: &str| {
-        let path = seen[key].as_str().filter(|path| !path.is_empty())?;
-        // For this process only, and it ends in an exec: closed by nobody.
-        let fd = fs::File::open(path).ok()?.into_raw_fd();
-        Some(PathBuf::from(format!("/proc/self/fd/{fd}")))
-    };
-    Some(EtcFiles { hosts: open("HostsPath"), resolv_conf: open("ResolvConfPath"), hostname: None })
+    let path = |key: &str| seen[key].as_str().filter(|path| !path.is_empty()).map(PathBuf::from);
+    Some(EtcFiles { hosts: path("HostsPath"), resolv_conf: path("ResolvConfPath"), hostname: None })
 }
 
 /// Whether a namespace is the one that was attached: a process id or a path may be another's by now.

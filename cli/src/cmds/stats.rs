@@ -56,7 +56,7 @@ fn row(port: &Value) -> Value {
 
 /// Whether a port is the one named, or of the container named.
 fn is_of(port: &Value, name: &str) -> bool {
-    port["Name"] == name || port["Container"] == name
+    port["Name"] == name || (port["Container"] == name && port["Local"] != true)
 }
 
 /// The ports of all networks, or those that are meant by `name`.

@@ -61,7 +61,7 @@ pub(crate) fn tcp_segment(
 ) -> Option<()> {
     let v6 = route.source.is_ipv6();
     let (options, options_len) = header.options();
-    let segment = header.len() + len;
+    let segment = header.header_len() + len;
     let l4 = ip_offset() + if v6 { ipv6::HEADER_LEN } else { ipv4::HEADER_LEN };
     let total = l4 + segment;
     let area = frame.plain_area().get_mut(..total)?;
@@ -72,7 +72,7 @@ pub(crate) fn tcp_segment(
     tcp.set_destination_port(ports.1);
     tcp.set_sequence(header.seq.0);
     tcp.set_acknowledgment(header.ack.0);
-    tcp.set_header_len(header.len() as u8);
+    tcp.set_header_len(header.header_len() as u8);
     tcp.set_flags(header.flags);
     tcp.set_window(header.window);
     tcp.options_mut().get_mut(..options_len)?.copy_from_slice(options.get(..options_len)?);
@@ -80,7 +80,7 @@ pub(crate) fn tcp_segment(
 
     frame.commit_plain(total).ok()?;
     let kind = if v6 { GsoKind::Tcp6 } else { GsoKind::Tcp4 };
-    let hdr_len = (l4 + header.len()) as u16;
+    let hdr_len = (l4 + header.header_len()) as u16;
     frame.set_offload(Offload {
         checksum: Checksum::Partial { start: l4 as u16, offset: TCP_CHECKSUM },
         gso: (len > mss.into()).then_some(Gso { kind, ecn: false, size: mss, hdr_len }),

@@ -12,8 +12,10 @@ use slab::Slab;
 use super::{
     Inside, SendError,
     build::Route,
+    fragments::Splitter,
     host::{Host, InsideId, Way},
     icmp_error::{self, Trouble},
+    notice::Notices,
     token::{Kind, Token},
 };
 use crate::{
@@ -37,6 +39,12 @@ pub(crate) struct Packet {
     pub(crate) destination: IpAddr,
     /// Where it shall go.
     pub(crate) way: Way,
+    /// Type of service or traffic class.
+    pub(crate) tos: u8,
+    /// Hops it has left here.
+    pub(crate) hops: u8,
+    /// It may be sent on in fragments.
+    pub(crate) may_fragment: bool,
 }
 
 /// The state that is nobody's own.
@@ -53,6 +61,12 @@ pub(crate) struct Core {
     pub(crate) backlog: usize,
     /// For frames without data of their own.
     pub(crate) scratch: Frame,
+    /// For packets that may need fragments.
+    pub(crate) splitter: Splitter,
+    /// UDP and echo sessions of all containers.
+    pub(crate) sessions: usize,
+    /// What people have to be told, and were not yet.
+    pub(crate) notices: Notices,
 }
 
 impl Core {
@@ -70,6 +84,9 @@ impl Core {
             now,
             backlog: 0,
             scratch: Frame::with_capacity(2048),
+            splitter: Splitter::new(now),
+            sessions: 0,
+            notices: Notices::default(),
         })
     }
 
@@ -97,17 +114,17 @@ impl Core {
             _ => Reason::Malformed,
         })?;
         let packet = bytes.get(l3..ip.end).ok_or(Reason::Malformed)?;
-        let (source, destination, hops) = match ip.version {
+        let (source, destination, hops, tos, may_fragment) = match ip.version {
             IpVersion::V4 => {
                 let v4 = Ipv4Packet::new_checked(packet).map_err(|_| Reason::Malformed)?;
                 if !v4.verify_checksum() {
                     return Err(Reason::BadChecksum);
                 }
-                (IpAddr::V4(v4.source()), IpAddr::V4(v4.destination()), v4.ttl())
+                (v4.source().into(), v4.destination().into(), v4.ttl(), v4.tos(), !v4.dont_fragment())
             }
             IpVersion::V6 => {
                 let v6 = Ipv6Packet::new_checked(packet).map_err(|_| Reason::Malformed)?;
-                (IpAddr::V6(v6.source()), IpAddr::V6(v6.destination()), v6.hop_limit())
+                (v6.source().into(), v6.destination().into(), v6.hop_limit(), v6.traffic_class(), false)
             }
         };
         if !host.may_send_from(source) {
@@ -119,7 +136,9 @@ impl Core {
         let way = host.way(destination);
         let reason = match way {
             Ok(Way::Out(_)) if hops <= 1 => Reason::HopsExhausted,
-            Ok(way) => return Ok(Packet { inside, l3, ip, source, destination, way }),
+            Ok(way) => {
+                return Ok(Packet { inside, l3, ip, source, destination, way, tos, hops, may_fragment });
+            }
             Err(reason) => reason,
         };
         let trouble = match reason {
@@ -164,15 +183,48 @@ impl Core {
         out: &mut dyn Inside,
     ) {
         let Some(host) = self.hosts.get_mut(inside.0 as usize) else { return };
+        if !icmp_error::may_be_told(quote) {
+            return;
+        }
         if !host.may_send_error(self.now, self.config.limits.errors_per_second) {
             self.counters.count(Reason::ErrorRate);
             return;
         }
         let Some(link) = host.link() else { return };
-        let Route { source, destination } = host.from_gateway(destination, source);
+        let Route { source, destination } = host.gateway_route(destination, source);
         let route = Route { source, destination };
         if icmp_error::write(&mut self.scratch, link, route, trouble, quote).is_some() {
             let _ = Self::send(&mut self.counters, inside, &mut self.scratch, out);
+        }
+    }
+
+    /// Whether one more session of UDP or ICMP is within the limits (RFC 6888, requirements 4 and 5).
+    pub(crate) fn room_for_session(&self, inside: InsideId) -> Result<(), Reason> {
+        let limits = &self.config.limits;
+        let host = self.host(inside).ok_or(Reason::UnknownInside)?;
+        if host.flows >= limits.flows_per_inside {
+            Err(Reason::InsideFlows)
+        } else if self.sessions >= limits.flows {
+            Err(Reason::Flows)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Counts a session of a container.
+    pub(crate) fn session_opened(&mut self, inside: InsideId) {
+        self.sessions += 1;
+        self.counters.flows_opened += 1;
+        if let Some(host) = self.host_mut(inside) {
+            host.flows += 1;
+        }
+    }
+
+    /// Counts it no longer.
+    pub(crate) fn session_closed(&mut self, inside: InsideId) {
+        self.sessions = self.sessions.saturating_sub(1);
+        if let Some(host) = self.host_mut(inside) {
+            host.flows = host.flows.saturating_sub(1);
         }
     }
 
@@ -197,14 +249,21 @@ impl Core {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Carries {
     Tcp,
+    Udp,
+    Icmp,
+    /// A part of anything.
+    Fragment,
 }
 
 impl Carries {
     pub(crate) fn of(ip: &IpHeaders) -> Result<Self, Reason> {
         match ip.protocol {
-            _ if ip.fragment => Err(Reason::Fragment),
-            ipproto::TCP if ip.payload.is_none() => Err(Reason::Malformed),
+            _ if ip.fragment => Ok(Self::Fragment),
+            ipproto::TCP | ipproto::UDP if ip.payload.is_none() => Err(Reason::Malformed),
             ipproto::TCP => Ok(Self::Tcp),
+            ipproto::UDP => Ok(Self::Udp),
+            ipproto::ICMP if ip.version == IpVersion::V4 => Ok(Self::Icmp),
+            ipproto::ICMPV6 if ip.version == IpVersion::V6 => Ok(Self::Icmp),
             _ => Err(Reason::Protocol),
         }
     }

@@ -112,9 +112,25 @@ impl Host {
         !within && is_routable(client) && self.gateway(client) != Some(client)
     }
 
+    /// The host's address that `seen` stands for.
+    pub(crate) fn stands_for(&self, seen: IpAddr) -> Option<IpAddr> {
+        self.config.host_addresses.iter().find(|(of, _)| *of == seen).map(|(_, host)| *host)
+    }
+
+    /// What the host's or the world's `address` is to it, in the IP version of `like`: itself, what
+    /// stands for it, or else the gateway's. `None` where the gateway has none.
+    pub(crate) fn seen(&self, address: IpAddr, like: IpAddr) -> Option<IpAddr> {
+        let stands_for = self.config.host_addresses.iter().find(|(_, host)| *host == address);
+        match stands_for {
+            Some((seen, _)) if seen.is_ipv4() == like.is_ipv4() => Some(*seen),
+            _ if address.is_ipv4() == like.is_ipv4() && self.can_see(address) => Some(address),
+            _ => self.gateway(like),
+        }
+    }
+
     /// The route from the gateway to it, in the IP version of `like`; from `like` where the gateway
     /// has no address.
-    pub(crate) fn from_gateway(&self, like: IpAddr, to: IpAddr) -> Route {
+    pub(crate) fn gateway_route(&self, like: IpAddr, to: IpAddr) -> Route {
         Route { source: self.gateway(like).unwrap_or(like), destination: to }
     }
 

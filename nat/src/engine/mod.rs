@@ -6,16 +6,26 @@
 //! whatever else it waits for, and calls [`Engine::turn`] when that is readable. Frames for
 //! containers go to an [`Inside`].
 //!
-//! Each protocol is a module of its own beside [`core`], which is what they share: [`tcp`].
+//! Each protocol is a module of its own beside [`core`], which is what they share: [`tcp`],
+//! [`udp`], [`icmp`]; [`fragments`] of any are put together before.
 //! Another protocol gets its kind in [`token`], its variant of [`core::Carries`], and its calls in
 //! the five places below where `tcp` has its own.
 
 mod build;
 mod core;
+mod fragments;
 mod host;
+mod icmp;
 mod icmp_error;
+mod notice;
+mod outside;
+#[cfg(test)]
+mod rfc;
 mod tcp;
+#[cfg(test)]
+mod tests;
 mod token;
+mod udp;
 mod view;
 
 use std::{io, os::fd::BorrowedFd};
@@ -24,14 +34,19 @@ use packet::Frame;
 use rustix::event::epoll::EventFlags;
 
 use self::{
-    core::{Carries, Core},
+    core::{Carries, Core, Packet},
+    fragments::Fragments,
     host::Host,
+    icmp::Icmp,
     tcp::Tcp,
     token::{Kind, Token},
+    udp::Udp,
 };
 pub use self::{
     host::InsideId,
+    notice::Notice,
     tcp::{ListenError, Listener, PublishId, Publisher},
+    udp::{UdpListener, UdpPublishId},
     view::{Direction, FlowInfo, InsideInfo},
 };
 use crate::{
@@ -75,6 +90,9 @@ pub enum NewEngineError {
 pub struct Engine {
     core: Core,
     tcp: Tcp,
+    udp: Udp,
+    icmp: Icmp,
+    fragments: Fragments,
     events: Vec<(u64, EventFlags)>,
     fired: Vec<u64>,
     /// The clock was read for the batch under way.
@@ -91,7 +109,16 @@ impl Engine {
             return Err(NewEngineError::PeekOffset);
         }
         let core = Core::new(config)?;
-        Ok(Self { core, tcp: Tcp::new(), events: Vec::new(), fired: Vec::new(), fresh: false })
+        Ok(Self {
+            core,
+            tcp: Tcp::new(),
+            udp: Udp::new(),
+            icmp: Icmp::new(),
+            fragments: Fragments::default(),
+            events: Vec::new(),
+            fired: Vec::new(),
+            fresh: false,
+        })
     }
 
     /// Readable when [`Engine::turn`] has something to do: an epoll descriptor, which can be
@@ -117,6 +144,9 @@ impl Engine {
     /// container is told nothing.
     pub fn remove_inside(&mut self, inside: InsideId) {
         self.tcp.remove_inside(&mut self.core, inside);
+        self.udp.remove_inside(&mut self.core, inside);
+        self.icmp.close_flows(&mut self.core, inside);
+        self.fragments.remove_inside(inside);
         self.core.hosts.try_remove(inside.0 as usize);
     }
 
@@ -124,6 +154,8 @@ impl Engine {
     pub fn close_flows(&mut self, inside: InsideId, out: &mut dyn Inside) {
         self.refresh();
         self.tcp.close_flows(&mut self.core, inside, out);
+        self.udp.close_flows(&mut self.core, inside);
+        self.icmp.close_flows(&mut self.core, inside);
         self.rest();
     }
 
@@ -140,16 +172,51 @@ impl Engine {
         self.tcp.unpublish(&mut self.core, id);
     }
 
+    /// Forwards datagrams that `listener` gets to a container, which sees their real source and
+    /// answers from the port.
+    ///
+    /// # Errors
+    /// When the listener cannot be watched, or the container has no address.
+    pub fn publish_udp(&mut self, listener: UdpListener, to: Publisher) -> io::Result<UdpPublishId> {
+        self.udp.publish(&self.core, listener, to)
+    }
+
+    /// Closes a published UDP port, and with it the sessions of its clients.
+    pub fn unpublish_udp(&mut self, id: UdpPublishId) {
+        self.udp.unpublish(&mut self.core, id);
+    }
+
+    /// Something that whoever runs the switch has to be told, if there is anything. To be asked
+    /// for now and then.
+    pub fn notice(&mut self) -> Option<Notice> {
+        self.core.notices.take()
+    }
+
     /// Takes a frame that a container has sent to its gateway, super-frames whole. The buffer
     /// comes back with any content, as it may have been exchanged.
     pub fn from_inside(&mut self, inside: InsideId, frame: &mut Frame, out: &mut dyn Inside) {
         self.refresh();
         self.core.counters.frames_in += 1;
-        let taken = self.core.admit(inside, frame, out).and_then(|packet| match Carries::of(&packet.ip)? {
-            Carries::Tcp => self.tcp.from_inside(&mut self.core, &packet, frame, out),
-        });
-        if let Err(reason) = taken {
+        let taken = self.core.admit(inside, frame, out);
+        if let Err(reason) = taken.and_then(|packet| self.take(&packet, frame, out)) {
             self.core.counters.count(reason);
+        }
+    }
+
+    fn take(&mut self, packet: &Packet, frame: &mut Frame, out: &mut dyn Inside) -> Result<(), Reason> {
+        match Carries::of(&packet.ip)? {
+            Carries::Tcp => self.tcp.take_frame(&mut self.core, packet, frame, out),
+            Carries::Udp => self.udp.take_frame(&mut self.core, packet, frame, out),
+            Carries::Icmp => self.icmp.take_frame(&mut self.core, &self.udp, packet, frame, out),
+            Carries::Fragment => {
+                if !self.fragments.take_frame(&mut self.core, packet, frame)? {
+                    return Ok(());
+                }
+                let mut whole = self.core.admit(packet.inside, frame, out)?;
+                whole.may_fragment = true;
+                // What is whole by now cannot come here again.
+                if whole.ip.fragment { Err(Reason::Fragment) } else { self.take(&whole, frame, out) }
+            }
         }
     }
 
@@ -157,8 +224,14 @@ impl Engine {
     /// [`Engine::from_inside`], before waiting.
     pub fn flush(&mut self, out: &mut dyn Inside) {
         self.refresh();
-        self.tcp.flush(&mut self.core, out);
+        self.flush_all(out);
         self.rest();
+    }
+
+    fn flush_all(&mut self, out: &mut dyn Inside) {
+        self.tcp.flush(&mut self.core, out);
+        self.udp.flush(&mut self.core, out);
+        self.icmp.flush(&self.core);
     }
 
     /// Does what sockets and timers ask for.
@@ -174,6 +247,9 @@ impl Engine {
                     Kind::Clock => self.core.clock.fired(),
                     Kind::Tcp => self.tcp.on_event(&mut self.core, token, *flags, out),
                     Kind::TcpListener => self.tcp.on_connections(&mut self.core, token),
+                    Kind::Udp => self.udp.on_event(&mut self.core, token, *flags, out),
+                    Kind::Echo | Kind::Raw => self.icmp.on_event(&mut self.core, token, *flags, out),
+                    Kind::UdpSession | Kind::EchoSession | Kind::Fragments => {}
                 }
             }
             if !more {
@@ -182,7 +258,7 @@ impl Engine {
         }
         self.events = events;
         self.run_timers(out);
-        self.tcp.flush(&mut self.core, out);
+        self.flush_all(out);
         self.rest();
     }
 
@@ -192,7 +268,10 @@ impl Engine {
         for word in fired.drain(..) {
             let Some(token) = Token::unpack(word) else { continue };
             match token.kind {
-                Kind::Clock => {}
+                Kind::Clock | Kind::Udp | Kind::Echo | Kind::Raw => {}
+                Kind::UdpSession => self.udp.on_timer(&mut self.core, token),
+                Kind::EchoSession => self.icmp.on_timer(&mut self.core, token),
+                Kind::Fragments => self.fragments.on_timer(&mut self.core, out),
                 Kind::Tcp => self.tcp.on_timer(&mut self.core, token, out),
                 Kind::TcpListener => self.tcp.resume(&mut self.core, token),
             }
@@ -224,7 +303,8 @@ impl Engine {
 
     /// All flows, in no order.
     pub fn flows(&self) -> impl Iterator<Item = FlowInfo> + '_ {
-        self.tcp.flows(Clock::now())
+        let now = Clock::now();
+        self.tcp.flows(now).chain(self.udp.flows(now)).chain(self.icmp.flows(now))
     }
 
     /// What a container uses; `None` if there is no such container.

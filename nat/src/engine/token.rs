@@ -10,6 +10,18 @@ pub(crate) enum Kind {
     Tcp = 1,
     /// A published TCP port.
     TcpListener = 2,
+    /// The socket of a UDP mapping, published or not.
+    Udp = 3,
+    /// A UDP session.
+    UdpSession = 4,
+    /// The socket of an echo's identifier.
+    Echo = 5,
+    /// An echo session.
+    EchoSession = 6,
+    /// The raw socket of IPv4, index 0, or IPv6, index 1.
+    Raw = 7,
+    /// Packets of which fragments are missing.
+    Fragments = 8,
 }
 
 /// A kind, and which of that kind: an index with a generation, so that an event for what is gone
@@ -34,6 +46,12 @@ impl Token {
             0 => Kind::Clock,
             1 => Kind::Tcp,
             2 => Kind::TcpListener,
+            3 => Kind::Udp,
+            4 => Kind::UdpSession,
+            5 => Kind::Echo,
+            6 => Kind::EchoSession,
+            7 => Kind::Raw,
+            8 => Kind::Fragments,
             _ => return None,
         };
         Some(Self { kind, generation: (word >> 32) as u32 & 0xff_ffff, index: word as u32 })
@@ -46,7 +64,9 @@ mod tests {
 
     #[test]
     fn a_token_comes_back_as_it_went() {
-        for kind in [Kind::Clock, Kind::Tcp, Kind::TcpListener] {
+        let tcp = [Kind::Clock, Kind::Tcp, Kind::TcpListener];
+        let others = [Kind::Udp, Kind::UdpSession, Kind::Echo, Kind::EchoSession, Kind::Raw, Kind::Fragments];
+        for kind in tcp.into_iter().chain(others) {
             let token = Token { kind, generation: 0xff_fffe, index: u32::MAX - 1 };
             assert_eq!(Token::unpack(token.pack()), Some(token));
         }

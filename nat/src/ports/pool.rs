@@ -78,6 +78,10 @@ impl Pool {
         Some(owner)
     }
 
+    pub(super) fn rests_for_another(&self, port: u16, host: IpAddr) -> bool {
+        matches!(self.slots.get(&port), Some(Slot::Resting { host: of, .. }) if *of != host)
+    }
+
     fn is_kept(&self, port: u16, host: IpAddr) -> bool {
         matches!(self.slots.get(&port), Some(Slot::Resting { host: of, .. }) if *of == host)
     }

@@ -17,7 +17,7 @@ fn outside(port: u16) -> Endpoint {
 }
 
 fn allocator(ports: RangeInclusive<u16>) -> PortAllocator {
-    PortAllocator::new(PortConfig { ports, rest: REST })
+    PortAllocator::new(PortConfig { ports, rest: REST, ..PortConfig::default() })
 }
 
 #[test]

@@ -1,7 +1,12 @@
-//! System calls. What no library wraps is in [`tcp`], the only place with `unsafe`.
+//! System calls. What no library wraps is in [`tcp`] and [`datagram`], the only places with
+//! `unsafe`.
 
+mod control;
+mod datagram;
+mod name;
 mod poll;
 mod tcp;
 
+pub(crate) use datagram::{AT_ONCE, DatagramSocket, Message, Received, Trouble};
 pub(crate) use poll::{Clock, Poll};
 pub(crate) use tcp::{TcpSocket, can_peek_at_offset};

@@ -39,6 +39,11 @@ impl Poll {
         epoll::delete(&self.fd, source)
     }
 
+    /// Watches what is watched already, so that what is ready by now is an event again.
+    pub(crate) fn again(&self, source: impl AsFd, flags: EventFlags, token: u64) -> io::Result<()> {
+        epoll::modify(&self.fd, source, EventData::new_u64(token), flags)
+    }
+
     /// Replaces `into` by what has happened, as token and flags, without waiting; false when that
     /// was all.
     pub(crate) fn take(&mut self, into: &mut Vec<(u64, EventFlags)>) -> bool {
@@ -54,6 +59,12 @@ impl Poll {
             }
         }
     }
+}
+
+#[cfg(test)]
+thread_local! {
+    /// How much later it is for tests on this thread.
+    static AHEAD: std::cell::Cell<std::time::Duration> = const { std::cell::Cell::new(std::time::Duration::ZERO) };
 }
 
 /// A timer descriptor on the monotonic clock.
@@ -76,7 +87,17 @@ impl Clock {
 
     pub(crate) fn now() -> Time {
         let now = clock_gettime(ClockId::Monotonic);
-        Time::from_micros(now.tv_sec.unsigned_abs() * 1_000_000 + now.tv_nsec.unsigned_abs() / 1000)
+        let now =
+            Time::from_micros(now.tv_sec.unsigned_abs() * 1_000_000 + now.tv_nsec.unsigned_abs() / 1000);
+        #[cfg(test)]
+        let now = now + AHEAD.get();
+        now
+    }
+
+    /// Lets time pass on this thread: from now on it is `by` later than it is.
+    #[cfg(test)]
+    pub(crate) fn pass(by: std::time::Duration) {
+        AHEAD.set(AHEAD.get() + by);
     }
 
     /// Makes sure that it fires at `at` at the latest.

@@ -89,6 +89,7 @@ const NOTHING: Outcome =
 
 /// One connection.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Conn {
     state: State,
     /// The number of our SYN.
@@ -222,12 +223,21 @@ impl Conn {
         self.recv.ahead()
     }
 
-    /// Both halves are closed and acknowledged; where it was this end that closed first, the
-    /// connection must be remembered for a while.
+    /// Both halves are closed and acknowledged.
+    fn is_closed(&self) -> bool {
+        self.recv.is_finished() && self.send.is_fin_acknowledged()
+    }
+
+    /// The outside has taken data: the connection is not idle though the container is silent.
+    pub const fn touch(&mut self, now: Time) {
+        self.heard = now;
+    }
+
+    /// Whether both halves are closed and acknowledged. To be asked when the outside has taken all
+    /// data and knows of the end. Where it was this end that closed first, the connection must be
+    /// remembered for a while.
     pub fn finish(&mut self, now: Time) -> Option<Finished> {
-        let finished =
-            self.state == State::Established && self.recv.is_finished() && self.send.is_fin_acknowledged();
-        if !finished {
+        if self.state != State::Established || !self.is_closed() {
             return None;
         }
         if !self.closed_first {
@@ -272,6 +282,11 @@ impl Conn {
             State::Connecting => self.while_connecting(segment, timing.tuning),
             State::SynReceived => self.after_syn(segment, now, timing),
             State::SynSent => self.answer_to_syn(segment, now, timing),
+            State::Established if self.is_closed() => {
+                // Only the outside still has to take what the container sent before.
+                let outcome = self.after_the_end(segment, now);
+                Outcome { ended: None, ..outcome }
+            }
             State::Established => self.established(segment, now, timing),
             State::TimeWait => self.after_the_end(segment, now),
         }
@@ -535,6 +550,15 @@ impl Conn {
         Some(header)
     }
 
+    /// A control segment could not be sent: it is due once more.
+    pub const fn repeat(&mut self, header: &Header) {
+        if header.flags & flags::SYN == 0 {
+            self.want_ack = true;
+        } else {
+            self.want_syn = true;
+        }
+    }
+
     fn syn(&mut self, now: Time, tuning: &TcpTuning) -> Header {
         self.send.rtt.begin(self.isn + 1, now);
         if self.retries > 0 {
@@ -650,6 +674,7 @@ impl Conn {
         }
         self.retries += 1;
         self.send.timed_out();
+        self.want_probe = self.send.is_closed();
         self.timer = now + self.send.rtt.timeout(tuning);
         None
     }

@@ -58,7 +58,7 @@ impl Header {
 
     /// Bytes of the header with its options, 20 to 56.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn header_len(&self) -> usize {
         HEADER_LEN + self.options().1
     }
 

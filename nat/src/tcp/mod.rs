@@ -13,6 +13,8 @@ pub mod rtt;
 pub mod segment;
 pub mod send;
 pub mod seq;
+#[cfg(test)]
+mod sim;
 
 pub use conn::{Conn, Ended, Finished, Outcome, State, Timing};
 pub use header::Header;

@@ -148,6 +148,12 @@ impl Sender {
         (self.una + bound).after(self.nxt)
     }
 
+    /// The window was taken back: not even what was sent before may be sent.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.room() == 0
+    }
+
     /// The window is too small for the next segment, and nothing is under way that would be
     /// acknowledged: only asking helps.
     #[must_use]
@@ -178,7 +184,8 @@ impl Sender {
             return None;
         }
         let room = self.room();
-        if !(self.is_worth(room) || forced && room > 0) {
+        // What was sent before goes again however small the window is by now.
+        if room == 0 || !(self.is_worth(room) || forced || self.nxt < self.max) {
             return None;
         }
         if self.nxt < self.max {
@@ -205,13 +212,13 @@ impl Sender {
         }
         self.probed = true;
         let end = self.end.filter(|end| self.max > *end);
-        match end {
-            Some(end) => Some(Plan::Finish { seq: end }),
-            None => {
+        Some(end.map_or_else(
+            || {
                 let len = self.in_flight().min(self.mss.into());
-                Some(Plan::Again { seq: self.max - len, len })
-            }
-        }
+                Plan::Again { seq: self.max - len, len }
+            },
+            |end| Plan::Finish { seq: end },
+        ))
     }
 
     /// `len` bytes from `seq` were sent, or a FIN with `len` 1. Returns how many of them were sent

@@ -1,5 +1,7 @@
 //! `attach` and `detach`: namespaces that somebody else made.
 
+use std::os::unix::fs::symlink;
+
 use tests::{Daemon, Netns, eventually, is_root, leak};
 
 use crate::support::{ports, until_port};
@@ -52,12 +54,54 @@ fn a_namespace_is_attached_by_a_process_in_it() {
 }
 
 #[test]
+fn a_path_that_leads_to_another_namespace_by_now_is_not_entered() {
+    let daemon = Daemon::start();
+    let (first, second) = (Netns::held(), Netns::held());
+    let dir = tempfile::tempdir().unwrap();
+    let link = dir.path().join("ns");
+    symlink(first.path(), &link).unwrap();
+    daemon.ok(&["attach", "--netns", link.to_str().unwrap(), "--name", "ns1"]);
+    std::fs::remove_file(&link).unwrap();
+    symlink(second.path(), &link).unwrap();
+    daemon.ok(&["network", "create", "net1"]);
+    let said = daemon.run(&["network", "connect", "net1", "ns1"]).fails_with(1);
+    assert!(said.contains("another one than before"), "{said}");
+    assert!(!second.run("ip", &["-o", "link"]).ok().contains("eth"));
+    assert!(daemon.exec("ns1", &["true"]).fails_with(1).contains("not running"));
+    let joined = daemon.run(&["run", "--rm", "--network", "container:ns1", "--", "true"]).fails_with(125);
+    assert!(joined.contains("another one than before"), "{joined}");
+}
+
+#[test]
 fn exec_enters_an_attached_namespace() {
     let daemon = Daemon::start();
     let netns = Netns::new();
     attach(&daemon, &netns, "ns1");
     let said = daemon.exec("ns1", &["ip", "-o", "-4", "address", "show", "eth0"]).ok();
     assert!(said.contains("172.17.0.2/16"), "{said}");
+}
+
+#[test]
+fn a_namespace_that_has_a_way_out_keeps_it() {
+    let daemon = Daemon::start();
+    let netns = Netns::new();
+    netns.run("ip", &["link", "set", "lo", "up"]).ok();
+    netns.run("ip", &["route", "add", "default", "dev", "lo"]).ok();
+    attach(&daemon, &netns, "ns1");
+    let u1 = daemon.sleeper("u1");
+    netns.run("ping", &["-c", "1", "-W", "10", &u1.ip]).ok();
+    assert_eq!(netns.run("ip", &["route", "show", "default"]).ok().trim(), "default dev lo scope link");
+}
+
+#[test]
+fn exec_by_process_has_the_switchs_files_in_the_mounts_of_that_process() {
+    let daemon = Daemon::start();
+    let netns = Netns::held();
+    daemon.ok(&["attach", "--pid", &netns.pid().unwrap().to_string(), "--name", "ns1"]);
+    let conf = daemon.exec("ns1", &["cat", "/etc/resolv.conf"]).ok();
+    assert!(conf.starts_with("nameserver 172.17.0.1\n"), "{conf}");
+    let own = std::fs::read_to_string("/etc/resolv.conf").unwrap();
+    assert_eq!(netns.run("cat", &["/etc/resolv.conf"]).ok(), own);
 }
 
 #[test]

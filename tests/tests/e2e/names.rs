@@ -32,6 +32,7 @@ fn a_malformed_name_is_refused_in_dockers_words() {
     let daemon = Daemon::start();
     for name in ["-x", "x", "a/b", "ä1", "a b", "../x", ".a", "a\nb"] {
         let said = daemon.run(&["run", &format!("--name={name}"), "--", "true"]).fails_with(125);
+        let name = name.replace('\n', "\\n");
         let sentence = format!("Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed");
         assert!(said.contains(&sentence), "{said}");
     }

@@ -1,14 +1,16 @@
 //! Overlay networks whose peers are given by hand: hosts are network namespaces, joined by veth.
 
+use std::sync::Arc;
+
 use tests::{Daemon, Netns, eventually, is_root};
 
 /// Two hosts on one wire, at 192.0.2.1 and 192.0.2.2.
-pub(crate) fn hosts() -> Option<[Netns; 2]> {
+pub(crate) fn hosts() -> Option<[Arc<Netns>; 2]> {
     if !is_root() {
         eprintln!("skipped: only root joins two network namespaces");
         return None;
     }
-    let hosts = [Netns::named(), Netns::named()];
+    let hosts = [Arc::new(Netns::named()), Arc::new(Netns::named())];
     let path = |host: &Netns| host.path().to_str().unwrap().to_owned();
     let wire = ["link", "add", "wire", "type", "veth", "peer", "name", "wire", "netns"];
     hosts[0].run("ip", &[&wire[..], &[&path(&hosts[1])]].concat()).ok();
@@ -35,8 +37,8 @@ fn sleeper(daemon: &Daemon, name: &str) -> String {
 #[test]
 fn containers_of_two_hosts_are_on_one_network() {
     let Some(hosts) = hosts() else { return };
-    let one = Daemon::start_on(&hosts[0], &["--advertise", "192.0.2.1"]);
-    let two = Daemon::start_on(&hosts[1], &[]);
+    let one = Daemon::start_in(&hosts[0], &["--advertise", "192.0.2.1"]);
+    let two = Daemon::start_in(&hosts[1], &[]);
     network(&one, "192.0.2.2", "10.0.0.0/25");
     network(&two, "192.0.2.1", "10.0.0.128/25");
     let (u1, u2) = (sleeper(&one, "u1"), sleeper(&two, "u2"));
@@ -60,7 +62,7 @@ fn containers_of_two_hosts_are_on_one_network() {
 #[test]
 fn a_kernel_vxlan_device_is_a_peer() {
     let Some(hosts) = hosts() else { return };
-    let one = Daemon::start_on(&hosts[0], &["--vxlan-port", "8472"]);
+    let one = Daemon::start_in(&hosts[0], &["--vxlan-port", "8472"]);
     network(&one, "192.0.2.2", "10.0.0.0/25");
     let device = "link add vxlan0 type vxlan id 42 dstport 8472 local 192.0.2.2 remote 192.0.2.1 dev wire";
     hosts[1].run("ip", &device.split(' ').collect::<Vec<_>>()).ok();
@@ -89,8 +91,8 @@ fn a_kernel_vxlan_device_is_a_peer() {
 #[test]
 fn a_network_by_hand_survives_its_daemon() {
     let Some(hosts) = hosts() else { return };
-    let mut one = Daemon::start_on(&hosts[0], &[]);
-    let two = Daemon::start_on(&hosts[1], &[]);
+    let mut one = Daemon::start_in(&hosts[0], &[]);
+    let two = Daemon::start_in(&hosts[1], &[]);
     network(&one, "192.0.2.2", "10.0.0.0/25");
     network(&two, "192.0.2.1", "10.0.0.128/25");
     sleeper(&one, "u1");

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use nix::sys::signal::Signal;
 use tests::{Background, Daemon, Netns, bins, eventually, leak, signal};
 
-use crate::support::{ports, stations};
+use crate::support::{interfaces, ports, resolves, stations};
 
 fn own(program: &str) -> String {
     bins::path(program).to_str().unwrap().to_owned()
@@ -219,4 +219,117 @@ fn a_daemon_told_to_leave_containers_running_does() {
     daemon.start_again();
     assert_eq!(daemon.container("u1").pid, u1.pid);
     daemon.ok(&["rm", "-f", "u1"]);
+}
+
+#[test]
+fn containers_on_several_networks_come_back_whole() {
+    let mut daemon = Daemon::start_on_own_host("");
+    for name in ["net1", "net2"] {
+        daemon.ok(&["network", "create", name]);
+    }
+    daemon.ok(&[
+        "network",
+        "create",
+        "--internal",
+        "-o",
+        "com.docker.network.bridge.enable_icc=false",
+        "apart",
+    ]);
+    daemon.sleeper_with("web", &["--network", "net1", "--network", "net2:alias=www", "--expose", "80"]);
+    daemon.sleeper_with("db", &["--network", "net1", "--hostname", "database", "--label", "tier=back"]);
+    daemon.sleeper("old");
+    daemon.sleeper_with("joined", &["--network", "container:web"]);
+    daemon.sleeper_with("alone", &["--network", "none"]);
+    daemon.sleeper_with("far1", &["--network", "apart"]);
+    daemon.sleeper_with("far2", &["--network", "apart"]);
+    daemon.ok(&["network", "connect", "net2", "db"]);
+    daemon.ok(&["network", "connect", "--alias", "legacy", "net1", "old"]);
+    daemon.ok(&["network", "disconnect", "net1", "db"]);
+    daemon.ok(&["rename", "old", "renamed"]);
+    let ids: Vec<String> = daemon.names(true).iter().map(|name| daemon.container_id(name)).collect();
+    let all = |daemon: &Daemon| {
+        let seen = |path: &str| daemon.api("GET", path, &serde_json::Value::Null).ok();
+        let networks = ["bridge", "none", "net1", "net2", "apart"].map(|n| seen(&format!("/networks/{n}")));
+        let containers = ids.iter().map(|id| {
+            let mut seen = seen(&format!("/containers/{id}/json"));
+            // What was counted began anew.
+            seen["Vswitch"]["Ports"]
+                .as_array_mut()
+                .unwrap()
+                .iter_mut()
+                .for_each(|port| *port = port["Name"].take());
+            seen
+        });
+        (networks, containers.collect::<Vec<_>>())
+    };
+    let before = all(&daemon);
+
+    for _ in 0..2 {
+        daemon.kill();
+        daemon.start_again();
+        assert_eq!(all(&daemon), before);
+        daemon.ping("web", "db.net2");
+        daemon.ping("joined", "db");
+        daemon.ping("db", "www");
+        daemon.ping("web", "legacy");
+        daemon.ping("renamed", "web");
+        assert!(!resolves(&daemon, "db", "renamed"));
+        let far = daemon.ip("far2", "apart");
+        assert_ne!(daemon.exec("far1", &["ping", "-c", "1", "-W", "1", &far]).status, 0);
+        let route = daemon.exec("db", &["ip", "route", "show", "default"]).ok();
+        assert_eq!(route.trim(), "default via 172.19.0.1 dev eth1");
+    }
+    daemon.ok(&["network", "connect", "net1", "db"]);
+    daemon.ping("db", "legacy");
+    daemon.ok(&["network", "disconnect", "net2", "web"]);
+    assert_eq!(interfaces(&daemon, "joined"), ["eth0", "lo"]);
+    daemon.sleeper_with("next", &["--network", "net1"]);
+    daemon.ping("next", "renamed");
+    daemon.ok(&["rm", "-f", "web", "joined", "db", "renamed", "alone", "far1", "far2", "next"]);
+    daemon.ok(&["network", "rm", "net1", "net2", "apart"]);
+    daemon.until_nothing_is_left();
+}
+
+#[test]
+fn networks_outlive_the_daemon_and_those_removed_do_not_come_back() {
+    let mut daemon = Daemon::start_on_own_host("");
+    daemon.ok(&[
+        "network",
+        "create",
+        "--ipv6",
+        "--subnet",
+        "10.1.0.0/16",
+        "--subnet",
+        "fd00:1::/64",
+        "--label",
+        "a=b",
+        "stays",
+    ]);
+    daemon.ok(&["network", "create", "goes"]);
+    daemon.ok(&["network", "rm", "goes"]);
+    let before = daemon.network("stays");
+    let predefined = ["bridge", "host", "none"].map(|name| daemon.network(name));
+    daemon.kill();
+    daemon.start_again();
+    assert_eq!(daemon.network("stays"), before);
+    assert_eq!(["bridge", "host", "none"].map(|name| daemon.network(name)), predefined);
+    daemon.run(&["network", "inspect", "goes"]).fails_with(1);
+    daemon.sleeper_with("u1", &["--network", "stays"]);
+    assert_eq!(daemon.ip("u1", "stays"), "10.1.0.2");
+}
+
+#[test]
+fn an_attached_namespace_that_is_deleted_while_no_daemon_runs_is_gone_for_the_next() {
+    let mut daemon = Daemon::start();
+    let mut netns = Netns::new();
+    daemon.ok(&["network", "create", "net1"]);
+    daemon.ok(&["attach", "--netns", netns.path().to_str().unwrap(), "--name", "ns1", "--network", "net1"]);
+    daemon.ok(&["network", "connect", "bridge", "ns1"]);
+    daemon.kill();
+    netns.delete();
+    daemon.start_again();
+    daemon.until_gone("ns1");
+    daemon.until_nothing_is_left();
+    daemon.ok(&["network", "rm", "net1"]);
+    assert_eq!(daemon.sleeper("u1").ip, "172.17.0.2");
 }

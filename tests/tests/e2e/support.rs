@@ -22,21 +22,23 @@ pub(crate) fn stats(daemon: &Daemon, container: &str) -> Value {
     serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e} in {text}"))
 }
 
-/// The addresses in the forwarding table of the default network.
+/// The addresses in the forwarding table of the default network, but for the gateway's.
 #[track_caller]
 pub(crate) fn stations(daemon: &Daemon) -> Vec<String> {
     let text = daemon.ok(&["bridge", "fdb", "bridge", "--format", "json"]);
-    let macs = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["Mac"].clone());
+    let entries = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let macs = entries.filter(|entry| entry["Local"] != true).map(|entry| entry["Mac"].clone());
     macs.map(|mac| mac.as_str().unwrap().to_owned()).collect()
 }
 
-/// The ports of the default network.
+/// The containers' ports on the default network.
 #[track_caller]
 pub(crate) fn ports(daemon: &Daemon) -> Vec<String> {
     bridge(daemon)["Ports"]
         .as_array()
         .unwrap()
         .iter()
+        .filter(|p| p["Local"] != true)
         .map(|p| p["Name"].as_str().unwrap().to_owned())
         .collect()
 }
@@ -53,4 +55,27 @@ pub(crate) fn until_port(daemon: &Daemon, name: &str, there: bool) {
     eventually(&format!("port {name} there: {there}"), || {
         (ports(daemon).iter().any(|port| port == name) == there).then_some(())
     });
+}
+
+/// The interfaces a container sees, by name.
+#[track_caller]
+pub(crate) fn interfaces(daemon: &Daemon, container: &str) -> Vec<String> {
+    let text = daemon.exec(container, &["ip", "-o", "link"]).ok();
+    let names = text.lines().filter_map(|line| line.split([':', '@']).nth(1));
+    let mut names: Vec<String> = names.map(|name| name.trim().to_owned()).collect();
+    names.sort();
+    names
+}
+
+/// The IPv4 addresses of a container's interface, with their prefixes.
+#[track_caller]
+pub(crate) fn addresses(daemon: &Daemon, container: &str, interface: &str) -> Vec<String> {
+    let text = daemon.exec(container, &["ip", "-o", "-4", "address", "show", interface]).ok();
+    text.lines().filter_map(|line| line.split_whitespace().nth(3)).map(str::to_owned).collect()
+}
+
+/// Whether a container's own resolver finds a name.
+#[track_caller]
+pub(crate) fn resolves(daemon: &Daemon, container: &str, name: &str) -> bool {
+    daemon.exec(container, &["getent", "ahostsv4", name]).status == 0
 }

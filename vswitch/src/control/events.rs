@@ -107,8 +107,16 @@ impl Events {
         let mut kept = self.kept.lock();
         // Under the lock: kept in the order of their times.
         let time_nano = super::daemon::now();
-        let event =
-            Event { status, id, kind, action, actor, scope: "local", time: time_nano / 1_000_000_000, time_nano };
+        let event = Event {
+            status,
+            id,
+            kind,
+            action,
+            actor,
+            scope: "local",
+            time: time_nano / 1_000_000_000,
+            time_nano,
+        };
         if kept.len() == KEPT {
             kept.pop_front();
         }

@@ -8,7 +8,8 @@ use super::record::{ExposedPort, Protocol};
 /// # Errors
 /// [`ControlError::Invalid`] with Docker's sentence.
 pub fn parse(word: &str) -> Result<Vec<ExposedPort>, ControlError> {
-    let invalid = |why: &str| ControlError::Invalid(format!("invalid range format for --expose: {word}, error: {why}"));
+    let invalid =
+        |why: &str| ControlError::Invalid(format!("invalid range format for --expose: {word}, error: {why}"));
     if word.contains(':') {
         return Err(ControlError::Invalid(format!("invalid port format for --expose: {word}")));
     }

@@ -221,6 +221,12 @@ impl Container {
         matches!(self.origin, Origin::Attach { .. })
     }
 
+    /// It has the sockets of a name service. Not an attached one: sockets would keep its namespace
+    /// alive when everybody else has left it. It finds names at its gateways.
+    pub fn has_name_service(&self) -> bool {
+        self.mode == Mode::Networks && !self.is_attached()
+    }
+
     /// Its command has ended; it holds nothing.
     pub fn has_ended(&self) -> bool {
         matches!(self.status, Status::Exited { .. })
@@ -241,9 +247,9 @@ impl Container {
         self.endpoints.iter().find(|e| e.gateway4.is_some() || e.gateway6.is_some())
     }
 
-    /// The lowest interface name that no endpoint has.
-    pub fn free_interface(&self) -> String {
-        let mut names = (0u32..).map(|n| format!("eth{n}"));
+    /// The interface name with this beginning and the lowest number that no endpoint has.
+    pub fn free_interface(&self, prefix: &str) -> String {
+        let mut names = (0u32..).map(|n| format!("{prefix}{n}"));
         names.find(|name| self.endpoints.iter().all(|e| e.interface != *name)).unwrap_or_default()
     }
 }

@@ -96,6 +96,7 @@ pub struct CreateReply {
     /// The interfaces to make.
     pub ports: Vec<PortSpec>,
     /// It is to have the sockets of a name service.
+    #[serde(default)]
     pub name_service: bool,
     /// What the user should know, a sentence each.
     #[serde(default)]

@@ -34,6 +34,8 @@ pub struct Config {
     pub tunnels: TunnelConfig,
     /// Containers outlive an orderly end, as with Docker's flag of this name.
     pub live_restore: bool,
+    /// The host has an interface on every network, with the gateway's addresses.
+    pub host_interface: bool,
 }
 
 /// Why the daemon could not start, or had to end.
@@ -153,7 +155,12 @@ fn listen(path: &Path) -> Result<(UnixListener, Flock<File>), ServeError> {
     Ok((listener.map_err(failed("listened on"))?, guard))
 }
 
-async fn serve(config: &Config, store: Store, descriptors: u64, ready: impl FnOnce()) -> Result<(), ServeError> {
+async fn serve(
+    config: &Config,
+    store: Store,
+    descriptors: u64,
+    ready: impl FnOnce(),
+) -> Result<(), ServeError> {
     // First of all: whoever can reach the socket can rely on an orderly end.
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let (events, mut happened) = tokio::sync::mpsc::unbounded_channel::<PortEvent>();
@@ -170,11 +177,20 @@ async fn serve(config: &Config, store: Store, descriptors: u64, ready: impl FnOn
         }
     };
     let tunnels = Tunnels::new(config.tunnels.clone());
-    let daemon = Daemon::new(switch, store, config.data_dir.clone(), resolver, outside, tunnels)?;
+    let daemon = Daemon::new(
+        switch,
+        store,
+        config.data_dir.clone(),
+        resolver,
+        outside,
+        config.host_interface,
+        tunnels,
+    )?;
     let (listener, socket_lock) = listen(&config.socket)?;
     daemon.recover().await?;
 
-    let listening = tokio::spawn(api::connection::serve(listener, daemon.clone(), api::Limits::within(descriptors)));
+    let listening =
+        tokio::spawn(api::connection::serve(listener, daemon.clone(), api::Limits::within(descriptors)));
     ready();
     tracing::info!("listening on {}", config.socket.display());
 

@@ -22,6 +22,8 @@ struct Asking {
     waiting: Option<oneshot::Sender<Said>>,
     /// Answers that nobody waits for any more.
     late: usize,
+    /// Nobody listens to the shim any more.
+    closed: bool,
 }
 
 /// A connection to the shim of one container.
@@ -74,8 +76,14 @@ impl ShimLink {
     /// What the shim says, or that it says nothing.
     pub async fn ask(&self, request: &ShimRequest, patience: Duration) -> Result<Said, ControlError> {
         let (sender, answer) = oneshot::channel();
-        self.asking.lock().waiting = Some(sender);
         let gone = || ControlError::Failed("the container's shim is gone".into());
+        {
+            let mut asking = self.asking.lock();
+            if asking.closed {
+                return Err(gone());
+            }
+            asking.waiting = Some(sender);
+        }
         self.send(request).map_err(|_| gone())?;
         match tokio::time::timeout(patience, answer).await {
             Ok(Ok((ShimEvent::Failed { message, .. }, _))) => Err(ControlError::Failed(message)),
@@ -89,6 +97,20 @@ impl ShimLink {
         }
     }
 
+    /// Asks for something whose answer nobody waits for.
+    ///
+    /// # Errors
+    /// [`ChannelError::Closed`] when the shim is gone.
+    pub fn tell(&self, request: &ShimRequest) -> Result<(), ChannelError> {
+        self.asking.lock().late += 1;
+        self.send(request)
+    }
+
+    /// Answers are under way that nobody waits for.
+    pub fn owes(&self) -> bool {
+        self.asking.lock().late > 0
+    }
+
     /// Passes an answer on. Nobody's answer is dropped, its descriptors with it.
     pub fn answer(&self, said: Said) {
         let mut asking = self.asking.lock();
@@ -99,8 +121,25 @@ impl ShimLink {
         }
     }
 
-    /// There will be no answer any more.
+    /// There will be no answer any more: whoever waits for one, or asks from now on, learns so.
     pub fn hang_up(&self) {
-        self.asking.lock().waiting = None;
+        let mut asking = self.asking.lock();
+        asking.closed = true;
+        asking.waiting = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn after_the_line_is_hung_up_nobody_waits_for_an_answer() {
+        let (channel, _shim) = Channel::pair().unwrap();
+        let channel = crate::sys::asyncfd::readable(channel).unwrap();
+        let link = ShimLink { channel, asking: Mutex::default() };
+        link.hang_up();
+        let refused = link.ask(&ShimRequest::Hello, Duration::MAX).await;
+        assert!(matches!(refused, Err(ControlError::Failed(_))));
     }
 }

@@ -66,12 +66,33 @@ impl Store {
     /// # Errors
     /// [`StoreError::Newer`] and everything a disk can do.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        if !path.try_exists()? {
+            Self::make(path)?;
+        }
         let db = Mutex::new(Some(Self::open_database(path)?));
         Ok(Self { path: path.to_owned(), db })
     }
 
+    /// Makes the file, whole or not at all: one that is half made cannot be opened.
+    fn make(path: &Path) -> Result<(), StoreError> {
+        let new = path.with_extension("new");
+        match std::fs::remove_file(&new) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e.into()),
+            _ => {}
+        }
+        drop(Self::set_up(Database::builder().set_cache_size(CACHE).create(&new)?)?);
+        std::fs::rename(&new, path)?;
+        let dir = path.parent().filter(|dir| *dir != Path::new("")).unwrap_or(Path::new("."));
+        std::fs::File::open(dir)?.sync_all()?;
+        Ok(())
+    }
+
     fn open_database(path: &Path) -> Result<Database, StoreError> {
-        let db = Database::builder().set_cache_size(CACHE).create(path)?;
+        Self::set_up(Database::builder().set_cache_size(CACHE).open(path)?)
+    }
+
+    /// Sees to the layout.
+    fn set_up(db: Database) -> Result<Database, StoreError> {
         let write = db.begin_write()?;
         {
             let mut meta = write.open_table(META)?;
@@ -213,6 +234,16 @@ mod tests {
             write.commit().unwrap();
         }
         assert!(matches!(Store::open(&path), Err(StoreError::Newer { .. })));
+    }
+
+    #[test]
+    fn a_file_that_was_half_made_is_made_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("db.redb");
+        std::fs::write(dir.path().join("db.new"), [0; 4096]).unwrap();
+        Store::open(&path).unwrap().put("a/1", &"one").unwrap();
+        assert_eq!(Store::open(&path).unwrap().list::<String>("a/").unwrap(), ["one"]);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -114,7 +114,13 @@ pub struct Bridge {
 
 impl Bridge {
     pub(super) fn new(uid: u64, fdb: Fdb) -> Self {
-        Self { uid, fdb, ports: ArcSwap::default(), policy: ArcSwapOption::empty(), restricted: AtomicBool::new(false) }
+        Self {
+            uid,
+            fdb,
+            ports: ArcSwap::default(),
+            policy: ArcSwapOption::empty(),
+            restricted: AtomicBool::new(false),
+        }
     }
 
     /// A number no other network of this switch has or had.

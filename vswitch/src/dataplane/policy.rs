@@ -48,8 +48,7 @@ impl Policy {
         // it must not be a way around the rule.
         let (Some((source_port, port)), false) = (ip.ports(frame), ip.fragment) else { return false };
         let Some((source, destination)) = addresses(frame, l3, ip.version) else { return false };
-        let there =
-            Opening { client: source, server: destination, protocol: ip.protocol, port };
+        let there = Opening { client: source, server: destination, protocol: ip.protocol, port };
         let back = Opening { client: destination, server: source, protocol: ip.protocol, port: source_port };
         self.openings.contains(&there) || self.openings.contains(&back)
     }

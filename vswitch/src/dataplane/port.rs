@@ -82,6 +82,8 @@ pub enum Received {
     Bad(FrameError),
     /// There will never be anything again: the namespace was deleted.
     Gone,
+    /// This queue has ended, and the port goes on without it.
+    Ended,
 }
 
 /// What can be set of a port.

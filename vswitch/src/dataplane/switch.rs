@@ -186,7 +186,11 @@ impl Switch {
 
     /// Does something on a worker's own thread, between two batches, and waits for it. `None` when
     /// there is no such worker any more.
-    pub fn run_on<T: Send + 'static>(&self, worker: usize, act: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    pub fn run_on<T: Send + 'static>(
+        &self,
+        worker: usize,
+        act: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
         let (done, answer) = crossbeam_channel::bounded(1);
         let run = Box::new(move || {
             let _ = done.send(act());
@@ -207,18 +211,20 @@ impl Switch {
 }
 
 impl State {
-    /// Gives a queue of `uid` to the worker that has fewest.
+    /// Gives a queue of `uid` to the worker that has its others, or else to the one that has fewest.
     fn place(
         &mut self,
         uid: u64,
         command: impl FnOnce(Sender<Result<(), Errno>>) -> Command,
     ) -> Result<(), AddPortError> {
-        let (worker, load) =
-            self.load.iter_mut().enumerate().min_by_key(|(_, load)| **load).ok_or(AddPortError::Stopping)?;
+        // All of a container's frames for elsewhere must come to the engine that has its flows.
+        let home = self.placement.get(&uid).and_then(|workers| workers.first().copied());
+        let fewest = || self.load.iter().enumerate().min_by_key(|(_, load)| **load).map(|(worker, _)| worker);
+        let worker = home.or_else(fewest).ok_or(AddPortError::Stopping)?;
         let (done, answer) = crossbeam_channel::bounded(1);
         self.workers[worker].send(command(done));
         answer.recv().map_err(|_| AddPortError::Stopping)?.map_err(AddPortError::Watch)?;
-        *load += 1;
+        self.load[worker] += 1;
         self.placement.entry(uid).or_default().push(worker);
         Ok(())
     }

@@ -223,6 +223,7 @@ impl Worker {
                 rx.drain(&mut |bridge, port, frame| {
                     // Between this batch and the one before the port may have been removed.
                     if !port.is_gone() {
+                        CURRENT_PORT.set(port.uid());
                         *carried = carried.saturating_add(frame.len());
                         bridge.ingress(ctx, &bridge.port_guard(), port, frame);
                     }
@@ -247,6 +248,11 @@ impl Worker {
                         FrameError::Offload(_) => DropReason::BadOffload,
                     };
                     port.counters().rx_dropped(self.ctx.worker, reason);
+                }
+                Received::Ended => {
+                    drop(ports);
+                    self.forget(slot);
+                    return;
                 }
                 Received::Gone => {
                     let (bridge, port) = (bridge.uid(), port.clone());

@@ -100,13 +100,17 @@ fn ipv6(state: &State, frame: &[u8], packet: &Ipv6Packet<&[u8]>, direct: bool) -
 
 /// A packet to one of the gateway's own addresses.
 fn local(state: &State, frame: &[u8], protocol: u8) -> Class {
-    if !matches!(protocol, ipproto::UDP | ipproto::TCP) || state.config.dns.is_none() {
+    if !matches!(protocol, ipproto::UDP | ipproto::TCP) {
         return Class::Local;
     }
     let ip = Headers::parse(frame).and_then(|h| h.ip).filter(|ip| !ip.fragment && !ip.routed);
     match ip.and_then(|ip| ip.ports(frame)) {
+        Some((_, DNS_PORT)) if state.config.dns.is_none() => Class::Local,
         Some((_, DNS_PORT)) if protocol == ipproto::UDP => Class::DnsUdp,
         Some((_, DNS_PORT)) => Class::DnsTcp,
+        // What a container says to somebody who has no address but the gateway's: a client of a
+        // published port that came over the host's loopback.
+        Some((_, port)) if state.config.beyond.is_some() && port != dhcp::SERVER_PORT => Class::Beyond,
         _ => Class::Local,
     }
 }

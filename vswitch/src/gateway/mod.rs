@@ -6,6 +6,9 @@
 //! thread. It knows nothing of containers: the control side tells it plain values, replaced as a
 //! whole while frames pass.
 //!
+//! The machine itself may stand behind it, with the gateway's addresses: then it is the machine that
+//! has what the gateway would refuse, see [`gateway_port_with_host`].
+//!
 //! There is no thread of its own. A frame for it is copied into a bounded queue by the worker that
 //! carries it; the worker that reads the gateway's port takes it out, and the answer enters the
 //! bridge as any port's frame does. Only DNS takes longer than that, see [`DnsConfig`].
@@ -23,6 +26,7 @@ mod dns;
 mod echo;
 #[doc(hidden)]
 pub mod fuzzing;
+mod host;
 mod icmp_error;
 mod ndp;
 mod pool;
@@ -36,5 +40,5 @@ mod udp;
 
 pub use config::{Beyond, DhcpConfig, Endpoint, GatewayConfig, link_local};
 pub use dns::{DnsConfig, DnsHandler, DnsQuery, DnsReply, Transport};
-pub use port::{Gateway, GatewayReceive, GatewayTransmit, gateway_port};
+pub use port::{Gateway, GatewayReceive, GatewayTransmit, gateway_port, gateway_port_with_host};
 pub use stats::GatewayStats;

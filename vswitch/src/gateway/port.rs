@@ -6,7 +6,7 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use packet::{Checksum, Frame, MacAddr, segment};
+use packet::{Checksum, Frame, MacAddr, Offload, segment};
 use parking_lot::Mutex;
 use tokio::task::AbortHandle;
 
@@ -18,7 +18,7 @@ use super::dns::{self, Dns};
 use super::pool::{Buffer, Pool};
 use super::queue::{ANSWERS, Next, QUESTIONS, Queue};
 use super::stats::{Counters, GatewayStats};
-use super::{arp, ndp};
+use super::{arp, host, ndp};
 use crate::dataplane::port::{Receive, Received, Transmit};
 use crate::dataplane::{DropReason, worker::coarse_ms};
 
@@ -34,6 +34,8 @@ pub(super) struct Shared {
     pub(super) pool: Arc<Pool>,
     pub(super) dns: Dns,
     queue: Queue,
+    /// The machine itself, where it has a side here.
+    host: Option<Box<dyn Transmit>>,
 }
 
 impl Shared {
@@ -53,6 +55,9 @@ impl Shared {
         addresses: impl IntoIterator<Item = IpAddr>,
         router: bool,
     ) {
+        // The host is behind the port that they leave from, so no bridge carries them there.
+        let mut host =
+            self.host.as_ref().filter(|_| who != from).map(|host| (host, Frame::new(), Frame::new()));
         for address in addresses {
             let mut frame = self.pool.zeroed(arp::FRAME_LEN.max(ndp::FRAME_LEN));
             let len = match address {
@@ -61,6 +66,12 @@ impl Shared {
             };
             if let Some(len) = len {
                 frame.truncate(len);
+                if let Some((host, copy, scratch)) = &mut host
+                    && copy.copy_from(&frame, Offload::default()).is_ok()
+                {
+                    // One that is down or full asks again by itself.
+                    let _ = host.send(0, copy, scratch);
+                }
                 if self.send(frame) {
                     self.stats.announcements.add();
                 }
@@ -80,6 +91,27 @@ impl Shared {
 /// # Errors
 /// When the system has no descriptor left for the event.
 pub fn gateway_port(config: GatewayConfig) -> std::io::Result<(Gateway, GatewayTransmit, GatewayReceive)> {
+    make(config, None)
+}
+
+/// The same, with the machine itself behind it: `host` takes what is sent to the gateway's addresses
+/// and is not for the gateway (everything but ARP, IPv6 neighbour and router discovery, DHCP, and DNS
+/// on port 53), as it came, super-frames whole. What the host sends is one more queue of the port; it
+/// is to have the gateway's MAC.
+///
+/// # Errors
+/// As [`gateway_port`].
+pub fn gateway_port_with_host(
+    config: GatewayConfig,
+    host: Box<dyn Transmit>,
+) -> std::io::Result<(Gateway, GatewayTransmit, GatewayReceive)> {
+    make(config, Some(host))
+}
+
+fn make(
+    config: GatewayConfig,
+    host: Option<Box<dyn Transmit>>,
+) -> std::io::Result<(Gateway, GatewayTransmit, GatewayReceive)> {
     let shared = Arc::new(Shared {
         state: ArcSwap::from_pointee(State::new(config)),
         endpoints: Endpoints::default(),
@@ -88,6 +120,7 @@ pub fn gateway_port(config: GatewayConfig) -> std::io::Result<(Gateway, GatewayT
         pool: Pool::new(QUESTIONS + ANSWERS),
         dns: Dns::new(RandomState::new().hash_one(0) as u32),
         queue: Queue::new()?,
+        host,
     });
     let gateway = Gateway { shared: shared.clone(), task: Mutex::new(None) };
     gateway.serve_dns();
@@ -190,7 +223,18 @@ impl Transmit for GatewayTransmit {
     fn send(&self, worker: usize, frame: &mut Frame, scratch: &mut Frame) -> Result<(), DropReason> {
         let shared = &self.0;
         let state = shared.state.load();
-        match classify(&state, frame.bytes()) {
+        let class = classify(&state, frame.bytes());
+        if let Some(to) = &shared.host
+            // With the machine behind it nothing at its own addresses is for elsewhere.
+            && host::takes(&state, if class == Class::Beyond { Class::Local } else { class }, frame.bytes())
+        {
+            // The port is up even where the host has set its side down.
+            return to.send(worker, frame, scratch).map_err(|reason| match reason {
+                DropReason::LinkDown | DropReason::Gone => DropReason::Refused,
+                other => other,
+            });
+        }
+        match class {
             Class::Beyond => {
                 if let Some(beyond) = &state.config.beyond {
                     return beyond.forward(worker, frame, scratch);
@@ -212,6 +256,10 @@ impl Transmit for GatewayTransmit {
             Class::Malformed => Err(DropReason::Malformed),
             Class::Martian => Err(DropReason::NoRoute),
         }
+    }
+
+    fn interface(&self) -> Option<String> {
+        self.0.host.as_ref()?.interface()
     }
 
     fn gathers(&self) -> bool {

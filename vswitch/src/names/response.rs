@@ -304,12 +304,13 @@ impl<'a> Reader<'a> {
         (most, Some(most.min(self.least)).filter(|&t| keep && t > 0))
     }
 
-    /// Where the name at `at` ends. It may be compressed: every pointer must lead to before the
-    /// piece it stands in, so that there is no loop, and the whole must be as short as a name is.
-    /// Nor may it lead to a TTL, which would change the name with it.
+    /// Where the name at `at` ends. It may be compressed: every pointer must lead to a piece that
+    /// lies whole before the one it stands in, so that there is no loop, and all must be as short
+    /// as a name is. Nor may a TTL be part of it, which would change the name with it.
     fn skip_name(&self, at: usize) -> Option<usize> {
         let mut end = None;
-        let mut from = at;
+        let mut piece = at;
+        let mut before = self.bytes.len();
         let mut at = at;
         let mut total = 1;
         loop {
@@ -320,7 +321,7 @@ impl<'a> Reader<'a> {
                 0xc0.. => at + 2,
                 _ => return None,
             };
-            if self.is_changed(at, next) {
+            if next > before || self.is_changed(at, next) {
                 return None;
             }
             match len {
@@ -334,11 +335,12 @@ impl<'a> Reader<'a> {
                 }
                 _ => {
                     let to = usize::from(wire::u16_at(self.bytes, at)? & 0x3fff);
-                    if to >= from || to < HEADER {
+                    if to >= piece || to < HEADER {
                         return None;
                     }
                     end.get_or_insert(next);
-                    from = to;
+                    before = piece;
+                    piece = to;
                     at = to;
                 }
             }

@@ -239,6 +239,21 @@ fn a_name_may_not_be_read_from_a_ttl() {
 }
 
 #[test]
+fn a_name_may_not_lead_into_itself() {
+    let mut bytes = response(&www(), [1, 1, 1, 2], 300).to_vec().unwrap();
+    bytes[7] = 2;
+    let end = bytes.len();
+    let record = [0, 1, 0, 1, 0, 0, 0, 9, 0, 4, 1, 2, 3, 4];
+    // The first record's last byte is the length of a label, which would be the pointer to it.
+    for (name, is_name) in
+        [(vec![0xc0, end as u8 - 1], false), (vec![0xc0, 12], true), (vec![1, b'x', 0], true)]
+    {
+        let message = [&bytes[..], &name, &record].concat();
+        assert_eq!(Response::parse(message, &asked(WWW)).is_ok(), is_name, "{name:?}");
+    }
+}
+
+#[test]
 fn bytes_behind_the_last_record_are_not_passed_on() {
     let mut bytes = response(&www(), [1; 4], 300).to_vec().unwrap();
     let len = bytes.len();

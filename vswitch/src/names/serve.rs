@@ -65,13 +65,13 @@ impl Server {
         match self.resolver.answer_local(view, query, transport, out) {
             Step::Answered => Done::Answered,
             Step::Dropped => Done::Dropped,
-            Step::Forward(pending) => match self.forwards.clone().try_acquire_owned() {
-                Ok(permit) => Done::Waits(pending, permit),
-                Err(_) => {
+            Step::Forward(pending) => {
+                let Ok(permit) = self.forwards.clone().try_acquire_owned() else {
                     self.resolver.refuse_waiting(&pending, out);
-                    Done::Answered
-                }
-            },
+                    return Done::Answered;
+                };
+                Done::Waits(pending, permit)
+            }
         }
     }
 }

@@ -5,6 +5,7 @@
 //! carries it; the engine's sockets are in the same epoll as the worker's ports. An engine lives in
 //! its thread's local storage: nobody else can reach it, so there is nothing to lock.
 
+mod apart;
 mod shard;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -19,6 +20,7 @@ use crate::dataplane::port::{Deliver, Trunk};
 use crate::dataplane::switch::TrunkId;
 use crate::dataplane::{Bridge, DropReason, Port, Switch};
 use crate::gateway::Beyond;
+pub use apart::{Apart, Subnets};
 use shard::{SHARD, Shard, Way};
 
 /// Why there is no way out.
@@ -147,7 +149,12 @@ impl Outside {
     }
 
     /// Lets a container out.
-    pub fn add(switch: &Switch, bridge: &Arc<Bridge>, port: &Arc<Port>, config: InsideConfig) -> Option<Inside> {
+    pub fn add(
+        switch: &Switch,
+        bridge: &Arc<Bridge>,
+        port: &Arc<Port>,
+        config: InsideConfig,
+    ) -> Option<Inside> {
         let worker = switch.home_of(port)?;
         let way = Way { bridge: bridge.clone(), port: port.clone() };
         let uid = port.uid();
@@ -162,11 +169,13 @@ impl Outside {
         Some(Inside { worker, id, port: uid })
     }
 
-    /// Ends a container's flows and forgets it.
+    /// Ends a container's flows and forgets it, unless another has taken its place.
     pub fn remove(switch: &Switch, inside: Inside) {
         switch.run_on(inside.worker, move || {
             SHARD.with_borrow_mut(|shard| {
-                if let Some(Shard { engine, ways }) = shard {
+                if let Some(Shard { engine, ways }) = shard
+                    && ways.port(inside.id) == Some(inside.port)
+                {
                     engine.remove_inside(inside.id);
                     ways.remove(inside.id, inside.port);
                 }
@@ -174,14 +183,18 @@ impl Outside {
         });
     }
 
-    /// Does something with the engine of a container's worker.
+    /// Does something with the engine of a container's worker. `None` when the container is no longer
+    /// there: its number may be another's by now.
     pub fn with_engine<T: Send + 'static>(
         switch: &Switch,
         inside: Inside,
         act: impl FnOnce(&mut Engine, InsideId) -> T + Send + 'static,
     ) -> Option<T> {
         switch.run_on(inside.worker, move || {
-            SHARD.with_borrow_mut(|shard| shard.as_mut().map(|shard| act(&mut shard.engine, inside.id)))
+            SHARD.with_borrow_mut(|shard| {
+                let Shard { engine, ways } = shard.as_mut()?;
+                (ways.port(inside.id) == Some(inside.port)).then(|| act(engine, inside.id))
+            })
         })?
     }
 
@@ -191,7 +204,8 @@ impl Outside {
             switch.run_on(worker, || {
                 SHARD.with_borrow(|shard| {
                     let Some(Shard { engine, ways }) = shard else { return Vec::new() };
-                    let known = engine.flows().filter_map(|info| Some(Flow { port: ways.port(info.inside)?, info }));
+                    let known =
+                        engine.flows().filter_map(|info| Some(Flow { port: ways.port(info.inside)?, info }));
                     known.collect()
                 })
             })

@@ -23,7 +23,8 @@ pub(super) struct Shard {
 
 impl Shard {
     pub(super) fn new(engine: Engine, worker: usize, capture: Arc<CaptureHub>) -> Self {
-        let ways = Ways { worker, capture, by_inside: Vec::new(), by_port: HashMap::new(), scratch: Frame::new() };
+        let ways =
+            Ways { worker, capture, by_inside: Vec::new(), by_port: HashMap::new(), scratch: Frame::new() };
         Self { engine, ways }
     }
 }

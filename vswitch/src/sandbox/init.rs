@@ -6,14 +6,14 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
 use nix::errno::Errno;
-use nix::mount::{MsFlags, mount};
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 
 use super::channel::{Channel, ChannelError};
+use super::etc;
 use super::netlink::Netlink;
 use super::ns;
-use super::spec::{EtcFiles, InitReply, InitSpec, NetworkNamespace};
+use super::spec::{InitReply, InitSpec, NetworkNamespace};
 
 /// docker run's codes for a command that is there and cannot run, and for one that is not there.
 const CANNOT_RUN: i32 = 126;
@@ -44,11 +44,8 @@ pub fn main(channel: &Channel) -> Result<i32, ChannelError> {
 
 fn prepare(spec: &InitSpec) -> Result<(), String> {
     ns::unshare_container(&spec.network).map_err(|e| e.to_string())?;
-    let none: Option<&str> = None;
-    // Mounts of the command are its own; those of the host still come in.
-    mount(none, "/", none, MsFlags::MS_SLAVE | MsFlags::MS_REC, none)
-        .map_err(|e| format!("the mount namespace cannot be set up: {e}"))?;
-    mount_files(&spec.files)?;
+    etc::keep_mounts().map_err(|e| e.to_string())?;
+    etc::mount_files(&spec.files).map_err(|e| e.to_string())?;
     nix::unistd::sethostname(&spec.hostname)
         .map_err(|e| format!("the host name \"{}\" cannot be set: {e}", spec.hostname))?;
     if let Some(domain) = &spec.domainname {
@@ -60,40 +57,6 @@ fn prepare(spec: &InitSpec) -> Result<(), String> {
     }
     let mut netlink = Netlink::new().map_err(|e| e.to_string())?;
     netlink.index_of("lo").and_then(|lo| netlink.set_up(lo)).map_err(|e| e.to_string())
-}
-
-/// Puts a container's own files over the host's, for the caller alone.
-///
-/// # Errors
-/// A sentence, when the kernel refuses.
-pub fn mount_privately(files: &EtcFiles) -> Result<(), String> {
-    let failed = |e: Errno| format!("the mount namespace cannot be set up: {e}");
-    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).map_err(failed)?;
-    let none: Option<&str> = None;
-    mount(none, "/", none, MsFlags::MS_SLAVE | MsFlags::MS_REC, none).map_err(failed)?;
-    mount_files(files)
-}
-
-/// Puts a container's own files over the host's, for the caller's mount namespace.
-///
-/// # Errors
-/// A sentence, when the kernel refuses.
-pub fn mount_files(files: &EtcFiles) -> Result<(), String> {
-    let none: Option<&str> = None;
-    let all = [
-        ("/etc/hosts", &files.hosts),
-        ("/etc/resolv.conf", &files.resolv_conf),
-        ("/etc/hostname", &files.hostname),
-    ];
-    for (place, file) in all {
-        let Some(file) = file else { continue };
-        match mount(Some(file.as_path()), place, none, MsFlags::MS_BIND, none) {
-            // A system without the file does without it: there is nothing to put this over.
-            Ok(()) | Err(Errno::ENOENT) => {}
-            Err(e) => return Err(format!("{} cannot be mounted over {place}: {e}", file.display())),
-        }
-    }
-    Ok(())
 }
 
 fn become_command(spec: &InitSpec) -> (String, i32) {

@@ -6,6 +6,7 @@
 //! ```
 
 pub mod channel;
+pub mod etc;
 pub mod helper;
 pub mod init;
 pub mod netlink;
@@ -43,7 +44,7 @@ fn seqpacket() -> Result<OwnedFd, Errno> {
     socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None)
 }
 
-fn listen(dir: &Path) -> Result<OwnedFd, Errno> {
+pub(crate) fn listen(dir: &Path) -> Result<OwnedFd, Errno> {
     let _ = fs::remove_file(dir.join(SOCKET_FILE));
     let (_open, addr) = address(dir)?;
     let fd = seqpacket()?;
@@ -52,7 +53,7 @@ fn listen(dir: &Path) -> Result<OwnedFd, Errno> {
     Ok(fd)
 }
 
-fn accept(listener: &OwnedFd) -> Result<Channel, Errno> {
+pub(crate) fn accept(listener: &OwnedFd) -> Result<Channel, Errno> {
     passing::accept(listener).map(Channel::from)
 }
 

@@ -144,6 +144,16 @@ impl Netlink {
         self.set_link(&format!("give the interface address {mac} and MTU {mtu}"), index, false, attributes)
     }
 
+    /// Removes an interface.
+    ///
+    /// # Errors
+    /// [`NetlinkError::Refused`] with ENODEV when it is gone.
+    pub fn remove(&mut self, index: u32) -> Result<(), NetlinkError> {
+        let mut link = LinkMessage::default();
+        link.header.index = index;
+        self.exchange("remove the interface", RouteNetlinkMessage::DelLink(link), NLM_F_ACK).map(drop)
+    }
+
     /// Moves an interface to another network namespace, under the name it is to have there.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Ending what a command leaves behind: every process of its network namespace.
+//! Ending what a command leaves behind, and nothing of what others have in its network namespace.
 
 use std::fs;
 use std::io;
@@ -10,38 +10,46 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 /// Looks after which a namespace that still fills up is left alone.
 const LOOKS: usize = 100;
 
-/// A network namespace, told apart by device and inode. It is held open, so that no other can be
-/// given the same inode while somebody still looks for its processes.
+/// The network and mount namespaces of a container's first process, told apart by device and inode.
+/// They are held open, so that no others can be given the same inodes while somebody still looks for
+/// their processes. Other containers and `nsenter --net` may share the network namespace; the mount
+/// namespace is only the command's.
 #[derive(Debug)]
-pub struct NetnsId {
-    id: (u64, u64),
-    _held: fs::File,
+pub struct Namespaces {
+    id: Ids,
+    _held: [fs::File; 2],
 }
 
-impl NetnsId {
-    /// That of a process.
+/// Of the network and the mount namespace.
+type Ids = [(u64, u64); 2];
+
+impl Namespaces {
+    /// Those of a process.
     ///
     /// # Errors
     /// When there is no such process, or it is somebody else's.
     pub fn of(pid: i32) -> io::Result<Self> {
-        let held = fs::File::open(format!("/proc/{pid}/ns/net"))?;
-        let m = held.metadata()?;
-        Ok(Self { id: (m.dev(), m.ino()), _held: held })
+        let open = |kind: &str| fs::File::open(format!("/proc/{pid}/ns/{kind}"));
+        let held = [open("net")?, open("mnt")?];
+        let id = |file: &fs::File| file.metadata().map(|m| (m.dev(), m.ino()));
+        Ok(Self { id: [id(&held[0])?, id(&held[1])?], _held: held })
     }
 }
 
-fn id_of(process: &Path) -> io::Result<(u64, u64)> {
-    fs::metadata(process.join("ns/net")).map(|m| (m.dev(), m.ino()))
+fn ids_of(process: &Path) -> io::Result<Ids> {
+    let id = |kind: &str| fs::metadata(process.join("ns").join(kind)).map(|m| (m.dev(), m.ino()));
+    Ok([id("net")?, id("mnt")?])
 }
 
-/// Kills every process of a network namespace other than the caller's own. One that appears
-/// between two looks is found by the next.
-pub fn kill_all(netns: &NetnsId) {
-    if id_of(Path::new("/proc/self")).is_ok_and(|own| own == netns.id) {
+/// Kills every process that is in both of the namespaces, unless one of them is the caller's own. A
+/// process that appears between two looks is found by the next.
+pub fn kill_all(namespaces: &Namespaces) {
+    let [net, mnt] = namespaces.id;
+    if !ids_of(Path::new("/proc/self")).is_ok_and(|own| own[0] != net && own[1] != mnt) {
         return;
     }
     for _ in 0..LOOKS {
-        if !look(netns.id) {
+        if !look(namespaces.id) {
             return;
         }
     }
@@ -57,7 +65,7 @@ pub fn kill_children() {
         // The name is in parentheses and may have any of its own.
         stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
     };
-    for _ in 0..LOOKS {
+    loop {
         let Ok(all) = fs::read_dir("/proc") else { return };
         for entry in all.flatten() {
             let pid = entry.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
@@ -68,20 +76,17 @@ pub fn kill_children() {
                 let _ = kill_process(pid, Signal::KILL);
             }
         }
-        loop {
-            match wait(WaitOptions::empty()) {
-                Ok(_) => {}
-                Err(rustix::io::Errno::INTR) => {}
-                // None left, and none of theirs: those that ended gave theirs to the caller first.
-                Err(_) => return,
-            }
+        match wait(WaitOptions::empty()) {
+            // Its children are the caller's now: they are found by the next look.
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return,
         }
     }
 }
 
 /// True if there was a live one.
-fn look(netns: (u64, u64)) -> bool {
-    let inside = |process: &Path| id_of(process).is_ok_and(|id| id == netns);
+fn look(namespaces: Ids) -> bool {
+    let inside = |process: &Path| ids_of(process).is_ok_and(|ids| ids == namespaces);
     let mut found = false;
     let Ok(all) = fs::read_dir("/proc") else { return false };
     for entry in all.flatten() {

@@ -18,10 +18,10 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::Pid;
 
 use super::channel::{Channel, ChannelError, spawn_self};
-use super::reaper::{self, NetnsId};
+use super::reaper;
 use super::spec::{
-    DefaultRoute, Exit, HeldPort, HelperJob, HelperReply, HelperSpec, InitReply, NetworkNamespace, PortSpec,
-    Sandbox, ShimEvent, ShimReply, ShimRequest, ShimSpec, Target,
+    DefaultRoute, Exit, HeldPort, HelperJob, HelperReply, HelperSpec, InitReply, PortSpec, Sandbox,
+    ShimEvent, ShimReply, ShimRequest, ShimSpec, Target,
 };
 use super::{EXIT_FILE, listen};
 
@@ -53,8 +53,8 @@ struct Init {
     child: Child,
     /// Open until the command runs.
     channel: Option<Channel>,
-    /// Its network namespace, if that is its own.
-    netns: Option<NetnsId>,
+    /// Where it lives.
+    namespaces: Option<reaper::Namespaces>,
 }
 
 struct Shim {
@@ -133,24 +133,17 @@ impl Shim {
         if let Sandbox::Run(spec) = &self.spec.sandbox {
             let (child, channel) = spawn_self("inner-init", |_| {})
                 .map_err(|e| format!("the container's first process cannot be started: {e}"))?;
-            let pid = child.id() as i32;
-            self.init = Some(Init { child, channel: None, netns: None });
+            self.init = Some(Init { child, channel: None, namespaces: None });
+            let pid = self.pid();
             let lost = |e: ChannelError| format!("the container's first process died early: {e}");
             channel.send(spec, &[]).map_err(lost)?;
             match channel.recv().map_err(lost)? {
                 (InitReply::Ready, _) => {}
                 (InitReply::Failed { message, code }, _) => return Err(Failure { message, code }),
             }
-            let netns = match spec.network {
-                NetworkNamespace::Own => Some(
-                    NetnsId::of(pid).map_err(|e| format!("the container's namespace cannot be seen: {e}"))?,
-                ),
-                // Others live there.
-                NetworkNamespace::Host | NetworkNamespace::Join(_) => None,
-            };
             if let Some(init) = &mut self.init {
                 init.channel = Some(channel);
-                init.netns = netns;
+                init.namespaces = reaper::Namespaces::of(pid).ok();
             }
         }
         let ports = std::mem::take(&mut self.spec.ports);
@@ -166,16 +159,16 @@ impl Shim {
 
     /// Has a helper do something in the sandbox.
     fn help(&self, job: HelperJob) -> Result<(HelperReply, Vec<OwnedFd>), Failure> {
-        let target = match &self.spec.sandbox {
-            Sandbox::Run(_) => Target::Pid(self.pid()),
-            Sandbox::Attach(target) => target.clone(),
+        let place = match &self.spec.sandbox {
+            Sandbox::Run(_) => Target::Pid(self.pid()).into(),
+            Sandbox::Attach(place) => place.clone(),
         };
         let (mut helper, channel) = spawn_self("inner-helper", |command| {
             command.stdin(std::process::Stdio::null());
         })
         .map_err(|e| format!("the helper cannot be started: {e}"))?;
         let talk = || -> Result<(HelperReply, Vec<OwnedFd>), ChannelError> {
-            channel.send(&HelperSpec { target, job }, &[])?;
+            channel.send(&HelperSpec { place, job }, &[])?;
             channel.recv()
         };
         let answer = talk();
@@ -428,14 +421,14 @@ impl Shim {
         let _ = fs::remove_file(self.spec.dir.join(super::SOCKET_FILE));
     }
 
-    /// Ends what the command left behind.
+    /// Ends what the command left behind, and what `exec` started beside it. Others may share its
+    /// network namespace, but not the mounts.
     fn kill_rest(&self) {
-        match self.init.as_ref().map(|init| init.netns.as_ref()) {
-            Some(Some(netns)) => reaper::kill_all(netns),
-            // Among others' processes only those that came from the command are its own.
-            Some(None) => reaper::kill_children(),
-            None => {}
+        let Some(init) = &self.init else { return };
+        if let Some(namespaces) = &init.namespaces {
+            reaper::kill_all(namespaces);
         }
+        reaper::kill_children();
     }
 }
 

@@ -18,6 +18,7 @@ const TUNSETVNETHDRSZ: libc::c_ulong = 0x4004_54d8;
 const IFF_TAP: libc::c_int = 0x0002;
 const IFF_MULTI_QUEUE: libc::c_int = 0x0100;
 const IFF_NO_PI: libc::c_int = 0x1000;
+const IFF_TUN_EXCL: libc::c_int = 0x8000;
 const IFF_VNET_HDR: libc::c_int = 0x4000;
 
 const F_CSUM: libc::c_ulong = 0x01;
@@ -182,14 +183,26 @@ pub struct NewTap {
 /// # Errors
 /// [`TunError`] says what the caller's administrator can do.
 pub fn create_tap(name: &str, queues: usize) -> Result<NewTap, TunError> {
+    make_tap(name, queues, 0)
+}
+
+/// The same with one queue, and never an interface that is there already.
+///
+/// # Errors
+/// [`TunError::Create`] with EBUSY when there is one of that name.
+pub fn create_new_tap(name: &str) -> Result<NewTap, TunError> {
+    make_tap(name, 1, IFF_TUN_EXCL)
+}
+
+fn make_tap(name: &str, queues: usize, exclusive: libc::c_int) -> Result<NewTap, TunError> {
     let multi = if queues > 1 { IFF_MULTI_QUEUE } else { 0 };
     let base = IFF_TAP | IFF_NO_PI;
     let first = open()?;
-    match set_iff(first.as_fd(), name, base | IFF_VNET_HDR | multi) {
+    match set_iff(first.as_fd(), name, base | IFF_VNET_HDR | multi | exclusive) {
         Ok(()) => {}
         Err(TunError::Create { errno: Errno::EINVAL, .. }) if multi != 0 => {
             drop(first);
-            return create_tap(name, 1);
+            return make_tap(name, 1, exclusive);
         }
         Err(TunError::Create { errno: Errno::EINVAL | Errno::EOPNOTSUPP, .. }) => {
             drop(first);

@@ -60,7 +60,8 @@ impl Net {
         let switch = Switch::new(&SwitchConfig::default(), &(Arc::new(|_| {}) as _)).unwrap();
         let bridge = switch.add_bridge(&BridgeConfig::default());
         let (gateway, transmit, receive) = gateway_port(config).unwrap();
-        let config = PortConfig { owner: "net".into(), interface: "gateway".into(), mtu: 1500, trusted: false };
+        let config =
+            PortConfig { owner: "net".into(), interface: "gateway".into(), mtu: 1500, trusted: false };
         let receive: Box<dyn Receive> = Box::new(receive);
         let port = switch.add_port(&bridge, config, Box::new(transmit), vec![receive]).unwrap();
         Self { switch, bridge, gateway, port }

@@ -83,8 +83,9 @@ pub(super) struct Flow {
     pub(super) finished: bool,
     /// The outside has reset the connection; what it sent before that is still delivered.
     pub(super) broken: bool,
-    /// The outside has sent urgent data, at which a read may end early.
-    pub(super) urgent: bool,
+    /// A short read is not the last: urgent data end it early, and the end of the stream comes
+    /// behind it.
+    pub(super) read_on: bool,
     pub(super) pending: Pending,
     /// Received bytes that the socket did not take.
     pub(super) kept: VecDeque<u8>,
@@ -115,7 +116,7 @@ impl Flow {
             dirty: false,
             finished: false,
             broken: false,
-            urgent: false,
+            read_on: false,
             pending: Pending::NONE,
             kept: VecDeque::new(),
             counted: 0,

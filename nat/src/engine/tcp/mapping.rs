@@ -22,6 +22,10 @@ struct Mapping {
     flows: u32,
 }
 
+/// What a mapping takes in the table, in bytes.
+#[cfg(test)]
+pub(super) const SIZE: usize = size_of::<(InsideId, Endpoint, Mapping)>();
+
 /// The ports of all endpoints that have flows.
 #[derive(Debug, Default)]
 pub(super) struct Mappings(HashMap<(InsideId, Endpoint), Mapping>);

@@ -48,6 +48,11 @@ const WATCHED: EventFlags = EventFlags::IN
     .union(EventFlags::PRI)
     .union(EventFlags::ET);
 
+/// What a flow takes in the tables, in bytes: itself, its key once more, its port outside, its timer.
+#[cfg(test)]
+pub(crate) const FLOW_SIZE: usize =
+    size_of::<Flow>() + size_of::<(Key, u32)>() + mapping::SIZE + crate::wheel::SIZE;
+
 /// All TCP flows of an engine.
 #[derive(Debug)]
 pub(crate) struct Tcp {
@@ -86,7 +91,7 @@ impl Tcp {
     }
 
     /// Takes a TCP segment from a container.
-    pub(crate) fn from_inside(
+    pub(crate) fn take_frame(
         &mut self,
         core: &mut Core,
         packet: &Packet,
@@ -275,7 +280,8 @@ impl Tcp {
             flow.heard = now;
             flow.conn.set_readable(true);
         }
-        flow.urgent |= event.contains(EventFlags::PRI);
+        flow.read_on |=
+            event.intersects(EventFlags::PRI | EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
         flow.broken |= event.contains(EventFlags::ERR);
         self.mark(token.index);
     }

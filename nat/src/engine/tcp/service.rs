@@ -6,6 +6,7 @@
 //! queue is the only buffer, for the first transmission and for all that follow.
 
 use std::{
+    collections::VecDeque,
     io::{IoSlice, IoSliceMut},
     time::Duration,
 };
@@ -22,7 +23,7 @@ use crate::{
     counters::Reason,
     engine::{Inside, SendError, build, core::Core, host::Host},
     sys::TcpSocket,
-    tcp::{Outside, Peeked, Plan, Seq, conn::Finished},
+    tcp::{Finished, Outside, Peeked, Plan, Seq, State},
     time::Time,
 };
 
@@ -49,16 +50,17 @@ impl Tcp {
         let Self { flows, batch, frames, .. } = self;
         let Some(flow) = flows.get_mut(index as usize) else { return };
         flow.dirty = false;
-        let stopped = send_out(core, flow, batch).and_then(|()| discard(flow)).and_then(|()| {
-            flow.retry_at = Time::NEVER;
-            send_in(core, flow, frames, out)
-        });
+        send_out(core, flow, batch);
+        discard(flow);
+        flow.retry_at = Time::NEVER;
+        let stopped = send_in(core, flow, frames, out);
         Self::recount(core, flow);
         if let Err(Stop::Broken) = stopped {
             self.give_up(core, index, out);
             return;
         }
-        match flow.conn.finish(core.now) {
+        let finished = if flow.finished { flow.conn.finish(core.now) } else { None };
+        match finished {
             Some(Finished::Forget) => self.remove(core, index, false),
             Some(Finished::Remember) => {
                 self.remember(core, index);
@@ -75,12 +77,12 @@ impl Tcp {
 }
 
 /// Sends to the socket what it takes of what is kept and of what the batch brought.
-fn send_out(core: &mut Core, flow: &mut Flow, batch: &Batch) -> Result<(), Stop> {
+fn send_out(core: &mut Core, flow: &mut Flow, batch: &Batch) {
     let pending = std::mem::replace(&mut flow.pending, Pending::NONE);
-    let Some(socket) = &mut flow.socket else { return Ok(()) };
+    let Some(socket) = &mut flow.socket else { return };
     if flow.broken {
-        flow.kept.clear();
-        return Ok(());
+        flow.kept = VecDeque::new();
+        return;
     }
     if !flow.kept.is_empty() {
         let before = flow.kept.len();
@@ -89,9 +91,10 @@ fn send_out(core: &mut Core, flow: &mut Flow, batch: &Batch) -> Result<(), Stop>
         flow.kept.drain(..sent.min(before));
         if flow.kept.is_empty() {
             // What blocked once may never again: give the memory back.
-            flow.kept = Default::default();
+            flow.kept = VecDeque::new();
         }
         if sent > 0 {
+            flow.conn.touch(core.now);
             flow.conn.drained(flow.kept.len() as u32);
         }
     }
@@ -119,7 +122,6 @@ fn send_out(core: &mut Core, flow: &mut Flow, batch: &Batch) -> Result<(), Stop>
         // A connection that the other side has reset meanwhile cannot be closed.
         flow.broken |= finished.is_err();
     }
-    Ok(())
 }
 
 fn send(socket: &mut TcpSocket, data: &[IoSlice<'_>], broken: &mut bool) -> usize {
@@ -151,20 +153,18 @@ fn keep(core: &mut Core, flow: &mut Flow, batch: &Batch, pending: &Pending, done
 }
 
 /// Drops what the container has acknowledged from the socket's receive queue.
-fn discard(flow: &mut Flow) -> Result<(), Stop> {
-    let Some(socket) = &mut flow.socket else { return Ok(()) };
+fn discard(flow: &mut Flow) {
+    let Some(socket) = &mut flow.socket else { return };
     while flow.undiscarded > 0 {
         match socket.discard(flow.undiscarded as usize) {
-            Ok(0) => break,
+            Ok(0) | Err(Errno::AGAIN | Errno::INTR) => break,
             Ok(done) => flow.undiscarded = flow.undiscarded.saturating_sub(done as u32),
-            Err(Errno::AGAIN | Errno::INTR) => break,
             Err(_) => {
                 flow.broken = true;
                 break;
             }
         }
     }
-    Ok(())
 }
 
 /// Sends the container what is due: control segments, lost data, new data, the end of the stream.
@@ -176,8 +176,8 @@ fn send_in(core: &mut Core, flow: &mut Flow, frames: &mut [Frame], out: &mut dyn
     {
         let sent = match plan {
             Plan::Finish { seq } => send_fin(core, flow, seq, out),
-            Plan::Again { seq, len } => send_data(core, flow, frames, seq, len, true, out)?,
-            Plan::Next { seq, len } => send_data(core, flow, frames, seq, len, false, out)?,
+            Plan::Again { seq, len } => send_data(core, flow, frames, seq, len, true, out),
+            Plan::Next { seq, len } => send_data(core, flow, frames, seq, len, false, out),
         };
         match sent {
             Sent::Frames(count) => budget = budget.saturating_sub(count),
@@ -188,12 +188,14 @@ fn send_in(core: &mut Core, flow: &mut Flow, frames: &mut [Frame], out: &mut dyn
             }
         }
     }
-    if flow.broken && !flow.conn.is_readable() {
+    // What the outside sent before it reset the connection was delivered, if it ever can be.
+    if flow.broken && !(flow.conn.is_readable() && flow.conn.state() == State::Established) {
         return Err(Stop::Broken);
     }
     while let Some(header) = flow.conn.control(kept, core.now, &core.config.tcp) {
         if !Tcp::send_header(core, &flow.key, &header, out) {
-            // The container asks again, or the timer does.
+            flow.conn.repeat(&header);
+            wait(core, flow, SendError::Full);
             break;
         }
         flow.traffic.packets_in += 1;
@@ -237,9 +239,9 @@ fn send_data(
     len: u32,
     again: bool,
     out: &mut dyn Inside,
-) -> Result<Sent, Stop> {
-    let Some(link) = core.host(flow.key.inside).and_then(Host::link) else { return Ok(Sent::Nothing) };
-    let Some(socket) = &mut flow.socket else { return Ok(Sent::Nothing) };
+) -> Sent {
+    let Some(link) = core.host(flow.key.inside).and_then(Host::link) else { return Sent::Nothing };
+    let Some(socket) = &mut flow.socket else { return Sent::Nothing };
     let (v6, mss) = (flow.key.is_v6(), flow.conn.segment_size());
     let (headers, most) = (build::headers_len(v6), build::most_data(v6, mss));
     let offset = seq.since(flow.conn.unacknowledged()) + flow.undiscarded;
@@ -256,30 +258,30 @@ fn send_data(
     let asked = len as usize - wanted;
     let found = match socket.peek(offset, &mut slices) {
         Ok(Peeked::Data(found)) => found,
-        Ok(Peeked::Nothing) if again => return Ok(Sent::Nothing),
+        Ok(Peeked::Nothing) if again => return Sent::Nothing,
         Ok(Peeked::Nothing) => {
             flow.conn.set_readable(false);
-            return Ok(Sent::Nothing);
+            return Sent::Nothing;
         }
         Ok(Peeked::End) if again || flow.broken => {
             // After a reset nothing more can be had.
             flow.conn.set_readable(false);
             flow.broken = true;
-            return Ok(Sent::Nothing);
+            return Sent::Nothing;
         }
         Ok(Peeked::End) => {
             flow.conn.finish_sending();
-            return Ok(Sent::Frames(0));
+            return Sent::Frames(0);
         }
         Err(_) => {
             flow.conn.set_readable(false);
             flow.broken = true;
-            return Ok(Sent::Nothing);
+            return Sent::Nothing;
         }
     };
-    // Less than was asked for is all there was, but for a read that ends at urgent data.
+    // Less than was asked for is all there was, and what comes later is told of.
     let drained = found < asked && !again;
-    if drained && !flow.urgent {
+    if drained && !flow.read_on {
         flow.conn.set_readable(false);
     }
     let (mut done, mut count) = (0, 0);
@@ -299,7 +301,7 @@ fn send_data(
         if let Err(why) = Core::send(&mut core.counters, flow.key.inside, frame, out) {
             // What was not sent is looked at again.
             flow.conn.set_readable(true);
-            return Ok(Sent::Refused(why));
+            return Sent::Refused(why);
         }
         let repeated = flow.conn.sent(at, part as u32, core.now, &core.config.tcp);
         core.counters.retransmitted_bytes += u64::from(repeated);
@@ -308,5 +310,5 @@ fn send_data(
         done += part;
         count += 1;
     }
-    Ok(Sent::Frames(count))
+    Sent::Frames(count)
 }

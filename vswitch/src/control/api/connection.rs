@@ -1,11 +1,11 @@
 //! Connections: how many there are, and how long a client may take.
 
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
-use std::io;
 
 use axum::body::Body;
 use hyper::body::Body as _;
@@ -15,6 +15,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::Sleep;
 
+use super::idle::{Answer, Idle, Seat};
 use super::{Api, ClientPid};
 use crate::control::daemon::Daemon;
 use crate::sys::asyncfd;
@@ -25,7 +26,8 @@ const MAX_HEAD: usize = 64 << 10;
 /// What a client may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections at a time; more wait until one is closed.
+    /// Connections at a time. For one more the one that has had no request for longest is closed; where
+    /// each has one, it waits.
     pub connections: usize,
     /// Time to send the whole head of the next request; an idle connection is closed after it too.
     pub head: Duration,
@@ -48,28 +50,32 @@ impl Limits {
 /// Serves everybody who connects, until it is dropped.
 pub async fn serve(listener: UnixListener, daemon: Arc<Daemon>, limits: Limits) {
     let api = Api::new(daemon, limits.body);
-    let room = Arc::new(Semaphore::new(limits.connections));
+    let places = Arc::new(Semaphore::new(limits.connections));
+    let idle = Arc::new(Idle::default());
     loop {
-        // Before accepting: who waits in the kernel costs nothing here.
-        let Ok(place) = room.clone().acquire_owned().await else { return };
         let accepted = match listener.accept().await {
             Ok((stream, _)) => Connection::new(stream),
             Err(error) => Err(error),
         };
-        match accepted {
-            Ok(connection) => {
-                let api = api.clone();
-                tokio::spawn(async move {
-                    connection.serve(api, limits).await;
-                    drop(place);
-                });
-            }
+        let connection = match accepted {
+            Ok(connection) => connection,
             Err(error) => {
                 // Out of descriptors: those who are served give some back.
                 tracing::warn!("a connection cannot be accepted: {error}");
                 tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
             }
+        };
+        if places.available_permits() == 0 {
+            idle.close_oldest();
         }
+        // Who comes after this one waits in the kernel, where it costs nothing here.
+        let Ok(place) = places.clone().acquire_owned().await else { return };
+        let (api, seat) = (api.clone(), Seat::new(idle.clone()));
+        tokio::spawn(async move {
+            connection.serve(api, limits, seat).await;
+            drop(place);
+        });
     }
 }
 
@@ -86,17 +92,19 @@ impl Connection {
         Ok(Self { stream, hung_up, client })
     }
 
-    async fn serve(self, api: Api, limits: Limits) {
+    async fn serve(self, api: Api, limits: Limits, seat: Arc<Seat>) {
         let Self { stream, hung_up, client } = self;
         let endless = Arc::new(AtomicBool::new(false));
         let io = Patient { stream, stall: limits.stall, endless: endless.clone(), timer: None };
+        let worker = seat.clone();
         let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-            let (api, endless) = (api.clone(), endless.clone());
+            let (api, endless, seat) = (api.clone(), endless.clone(), worker.clone());
+            seat.work();
             async move {
                 let response = api.call(request.map(Body::new), client).await;
                 // Events, a capture: their reader may be a person who has stopped to think.
                 endless.store(response.body().size_hint().exact().is_none(), Ordering::Relaxed);
-                Ok::<_, std::convert::Infallible>(response)
+                Ok::<_, std::convert::Infallible>(response.map(|body| Answer::wrap(body, seat)))
             }
         });
         // Who has sent all and closed that half is answered, as by Docker. Who has closed both is
@@ -104,6 +112,7 @@ impl Connection {
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(limits.head)
+            .max_header_size(MAX_HEAD)
             .max_buf_size(MAX_HEAD)
             .half_close(true)
             .serve_connection(TokioIo::new(io), service);
@@ -111,6 +120,7 @@ impl Connection {
             biased;
             _ = connection => {}
             () = hung_up.happened() => {}
+            () = seat.closed() => {}
         }
     }
 }
@@ -138,7 +148,11 @@ impl Patient {
 }
 
 impl AsyncRead for Patient {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
@@ -170,3 +184,7 @@ impl AsyncWrite for Patient {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+#[path = "connection_tests.rs"]
+mod tests;

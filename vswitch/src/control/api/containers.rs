@@ -37,8 +37,22 @@ pub(super) fn routes() -> Routes {
 
 /// The filters of `GET /containers/json`.
 const FILTERS: [&str; 16] = [
-    "ancestor", "before", "exited", "expose", "health", "id", "is-task", "isolation", "label", "name", "network",
-    "publish", "since", "status", "volume", "annotation",
+    "ancestor",
+    "before",
+    "exited",
+    "expose",
+    "health",
+    "id",
+    "is-task",
+    "isolation",
+    "label",
+    "name",
+    "network",
+    "publish",
+    "since",
+    "status",
+    "volume",
+    "annotation",
 ];
 
 async fn list(State(daemon): App, p: Params) -> Answer {
@@ -51,8 +65,10 @@ async fn list(State(daemon): App, p: Params) -> Answer {
             return Err(ControlError::Invalid(format!("invalid filter 'status={status}'")));
         }
     }
-    let networks: Vec<String> =
-        filters.values("network").map(|n| daemon.network(n).map_or_else(|_| n.to_owned(), |v| v.record.id)).collect();
+    let networks: Vec<String> = filters
+        .values("network")
+        .map(|n| daemon.network(n).map_or_else(|_| n.to_owned(), |v| v.record.id))
+        .collect();
     let (name, id) = (filters.matcher("name"), filters.matcher("id"));
     // Where another container stands in the list, which is from the newest to the oldest.
     let mut views = daemon.views();
@@ -71,7 +87,8 @@ async fn list(State(daemon): App, p: Params) -> Answer {
             && (networks.is_empty() || record.endpoints.iter().any(|e| networks.contains(&e.network_id)))
             && (!filters.contains("expose")
                 || record.exposed.iter().any(|port| {
-                    filters.exact("expose", &port.to_string()) || filters.exact("expose", &port.port.to_string())
+                    filters.exact("expose", &port.to_string())
+                        || filters.exact("expose", &port.port.to_string())
                 }))
             && before.is_none_or(|at| record.created < at)
             && since.is_none_or(|at| record.created > at)
@@ -204,4 +221,3 @@ async fn logs(State(daemon): App, Id(id): Id<String>) -> Answer {
     });
     Ok(Body::from_stream(stream).into_response())
 }
-

@@ -20,7 +20,17 @@ use crate::control::net::timestamp;
 
 /// The filters of events.
 const FILTERS: [&str; 12] = [
-    "type", "event", "container", "network", "label", "scope", "image", "volume", "daemon", "plugin", "node",
+    "type",
+    "event",
+    "container",
+    "network",
+    "label",
+    "scope",
+    "image",
+    "volume",
+    "daemon",
+    "plugin",
+    "node",
     "service",
 ];
 

@@ -11,6 +11,7 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use http_body_util::BodyExt;
+use hyper::body::Body as _;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
@@ -27,6 +28,10 @@ const SMALL_BODY: usize = 64 << 10;
 /// Larger bodies that are read at the same time.
 const LARGE_BODIES: usize = 32;
 
+/// Bytes of a body that is too large and read to its end all the same: who is still writing would not
+/// see the answer.
+const DISCARDED: usize = 4 * MAX_BODY;
+
 /// How bodies are taken in.
 #[derive(Clone, Debug)]
 pub(super) struct Intake {
@@ -42,7 +47,12 @@ impl Intake {
     }
 
     /// A body as a whole. Whoever is slow, or sends too much, is refused.
-    async fn read(&self, body: Body) -> Result<Bytes, ControlError> {
+    async fn read(&self, headers: &HeaderMap, body: Body) -> Result<Bytes, ControlError> {
+        let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+        let waits = headers.contains_key(header::EXPECT);
+        if announced > DISCARDED || (waits && announced > MAX_BODY) {
+            return Err(ControlError::TooLarge(MAX_BODY));
+        }
         match tokio::time::timeout(self.patience, self.collect(body)).await {
             Ok(result) => result,
             Err(_) => Err(ControlError::TooSlow),
@@ -50,21 +60,25 @@ impl Intake {
     }
 
     async fn collect(&self, mut body: Body) -> Result<Bytes, ControlError> {
-        let mut whole = Vec::new();
+        let (mut whole, mut size) = (Vec::new(), 0usize);
         let mut permit = None;
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|e| ControlError::Invalid(format!("the body cannot be read: {e}")))?;
             let Ok(data) = frame.into_data() else { continue };
-            let size = whole.len().saturating_add(data.len());
+            size = size.saturating_add(data.len());
+            if size > DISCARDED {
+                break;
+            }
             if size > MAX_BODY {
-                return Err(ControlError::TooLarge(MAX_BODY));
+                whole = Vec::new();
+                continue;
             }
             if size > SMALL_BODY && permit.is_none() {
                 permit = self.large.acquire().await.ok();
             }
             whole.extend_from_slice(&data);
         }
-        Ok(whole.into())
+        if size > MAX_BODY { Err(ControlError::TooLarge(MAX_BODY)) } else { Ok(whole.into()) }
     }
 }
 
@@ -107,7 +121,9 @@ impl Params {
 
     /// A value that is a number.
     pub(super) fn number<T: FromStr>(&self, name: &str) -> Result<Option<T>, ControlError> {
-        let refusal = |text| ControlError::Invalid(format!("invalid value for {name}: {text:?} is no number it can be"));
+        let refusal = |text| {
+            ControlError::Invalid(format!("invalid value for {name}: {text:?} is no number it can be"))
+        };
         self.text(name).map(|text| text.parse().map_err(|_| refusal(text))).transpose()
     }
 
@@ -168,7 +184,7 @@ impl<S: Sync> FromRequest<S> for RawJson {
         let intake = parts.extensions.get::<Intake>().ok_or_else(|| {
             ControlError::Failed("a request that did not come in through the API's door".into())
         })?;
-        intake.read(body).await.map(Self)
+        intake.read(&parts.headers, body).await.map(Self)
     }
 }
 
@@ -231,8 +247,17 @@ mod tests {
     #[test]
     fn a_flag_is_what_docker_takes_for_one() {
         for (query, value) in [
-            ("", false), ("f", false), ("f=", false), ("f=0", false), ("f=False", false), ("f=none", false), ("f=no", false),
-            ("f=1", true), ("f=true", true), ("f=yes", true), ("f=x", true),
+            ("", false),
+            ("f", false),
+            ("f=", false),
+            ("f=0", false),
+            ("f=False", false),
+            ("f=none", false),
+            ("f=no", false),
+            ("f=1", true),
+            ("f=true", true),
+            ("f=yes", true),
+            ("f=x", true),
         ] {
             assert_eq!(Params::parse(query).unwrap().flag("f"), value, "{query}");
         }

@@ -4,6 +4,9 @@
 pub mod connection;
 mod containers;
 mod events;
+#[doc(hidden)]
+pub mod fuzzing;
+mod idle;
 mod input;
 mod networks;
 mod routes;

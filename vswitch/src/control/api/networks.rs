@@ -66,8 +66,7 @@ async fn remove(State(daemon): App, Id(id): Id<String>) -> Answer {
 
 async fn prune(State(daemon): App, p: Params) -> Answer {
     let zone = jiff::tz::TimeZone::system();
-    let filter =
-        PruneFilter::new(p.any_filters()?, crate::control::daemon::now(), &zone)?;
+    let filter = PruneFilter::new(p.any_filters()?, crate::control::daemon::now(), &zone)?;
     let removed = daemon.prune_networks(&filter)?;
     // Docker writes null for none.
     let removed = if removed.is_empty() { serde_json::Value::Null } else { json!(removed) };
@@ -141,7 +140,11 @@ struct Disconnect {
     force: bool,
 }
 
-async fn disconnect(State(daemon): App, Id(id): Id<String>, input::Json(d): input::Json<Disconnect>) -> Answer {
+async fn disconnect(
+    State(daemon): App,
+    Id(id): Id<String>,
+    input::Json(d): input::Json<Disconnect>,
+) -> Answer {
     to_the_end(async move { daemon.disconnect(&id, &d.container, d.force).await }).await?;
     Ok(StatusCode::OK.into_response())
 }

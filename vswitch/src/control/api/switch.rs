@@ -64,7 +64,11 @@ fn vlan(vlan: u16) -> Result<u16, ControlError> {
     if vlan < 4095 { Ok(vlan) } else { Err(ControlError::Invalid(format!("{vlan} is no VLAN: 0 to 4094"))) }
 }
 
-async fn fdb_add(State(daemon): App, Id(net): Id<String>, input::Json(e): input::Json<StaticEntry>) -> Answer {
+async fn fdb_add(
+    State(daemon): App,
+    Id(net): Id<String>,
+    input::Json(e): input::Json<StaticEntry>,
+) -> Answer {
     let (_, bridge) = daemon.bridge(&net)?;
     let station = Station { mac: mac(&e.mac)?, vlan: vlan(e.vlan)? };
     let port = find_port(&daemon, &e.port)?;
@@ -82,11 +86,7 @@ async fn fdb_add(State(daemon): App, Id(net): Id<String>, input::Json(e): input:
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-async fn fdb_delete(
-    State(daemon): App,
-    Id((net, address)): Id<(String, String)>,
-    p: Params,
-) -> Answer {
+async fn fdb_delete(State(daemon): App, Id((net, address)): Id<(String, String)>, p: Params) -> Answer {
     let station = Station { mac: mac(&address)?, vlan: vlan(p.number("vlan")?.unwrap_or(0))? };
     if !daemon.bridge(&net)?.1.fdb().remove(station) {
         return Err(ControlError::NotFound(format!("{address} is not in the table of {net}")));
@@ -158,7 +158,11 @@ struct PortSettings {
     storm_unknown_unicast: Option<u32>,
 }
 
-async fn set_port(State(daemon): App, Id(name): Id<String>, input::Json(s): input::Json<PortSettings>) -> Answer {
+async fn set_port(
+    State(daemon): App,
+    Id(name): Id<String>,
+    input::Json(s): input::Json<PortSettings>,
+) -> Answer {
     let port = find_port(&daemon, &name)?;
     if let Some(on) = s.hairpin {
         port.set_hairpin(on);

@@ -11,10 +11,7 @@ use super::{API_VERSION, App};
 use crate::control::wire;
 
 pub(super) fn routes() -> Routes {
-    Routes::default()
-        .get("/_ping", ping)
-        .get("/version", async || Json(wire::version()))
-        .get("/info", info)
+    Routes::default().get("/_ping", ping).get("/version", async || Json(wire::version())).get("/info", info)
 }
 
 async fn ping() -> ([(header::HeaderName, &'static str); 2], &'static str) {

@@ -65,7 +65,8 @@ mod tests {
     #[test]
     fn other_versions_are_refused_in_dockers_words() {
         for newer in ["1.42", "1.99999999999", "2.0", "2", "1.41.1"] {
-            let sentence = format!("client version {newer} is too new. Maximum supported API version is 1.41");
+            let sentence =
+                format!("client version {newer} is too new. Maximum supported API version is 1.41");
             assert_eq!(stripped(&format!("/v{newer}/info")), Err(sentence));
         }
         for older in ["1.11", "0.9", "1"] {

@@ -9,18 +9,21 @@ use ipnet::IpNet;
 use packet::MacAddr;
 
 use super::etc::{is_field, is_link};
-use super::{Books, Daemon, Live, Phase, QUEUES, container_key, gateways, now};
+use super::{Books, Daemon, Live, Phase, QUEUES, gateways, now};
 use crate::control::error::ControlError;
 use crate::control::expose;
 use crate::control::id;
-use crate::control::net::{NetError, PoolError};
+use crate::control::net::{IpamConfig, NetError, PoolError};
 use crate::control::publish::{self, Wish};
-use crate::control::record::{Container, Dns, Endpoint, ExposedPort, Mode, Origin, Protocol, Status};
+use crate::control::record::{Container, Dns, Endpoint, ExposedPort, Mode, Origin, Status};
 use crate::control::request::{CreateReply, CreateRequest, EndpointRequest};
-use crate::sandbox::spec::{EtcFiles, InitSpec, NetworkNamespace, PortSpec, Sandbox, Target};
+use crate::sandbox::spec::{EtcFiles, InitSpec, NetworkNamespace, Place, PortSpec, Sandbox, Target};
 
 /// How long a container that was reserved may take to be started.
 const RESERVATION: Duration = Duration::from_mins(1);
+
+/// Ports that can be exposed and published by one request: twice all there are.
+const MOST_PORTS: usize = 2 * 2 * 65_535;
 
 /// Descriptors that fit in a message with all of a container's queues and its name service.
 pub(super) const MAX_QUEUES: usize = 60;
@@ -33,7 +36,7 @@ impl Daemon {
     /// With Docker's sentences; nothing is reserved then.
     pub fn create(
         self: &Arc<Self>,
-        request: CreateRequest,
+        mut request: CreateRequest,
         client: Option<i32>,
     ) -> Result<CreateReply, ControlError> {
         if request.command.is_empty() == request.attach.is_none() {
@@ -41,14 +44,16 @@ impl Daemon {
         }
         let id = id::new_id()?;
         let dir = self.dir(&id);
-        let mut record = draft(&id, &dir, request.clone())?;
+        let (name, hostname) = (request.name.take(), request.hostname.take());
+        let networks = std::mem::take(&mut request.networks);
+        let mut record = draft(&id, &dir, request)?;
         let (hosts, resolv) = {
             let mut books = self.books.lock();
-            record.name = books.choose_name(request.name.as_deref(), &id)?;
-            record.mode = books.mode(&request.networks)?;
-            books.settle_hostname(&mut record, request.hostname.as_deref())?;
-            record.env.extend(books.link_variables(&record, &request.networks)?);
-            let reserved = books.reserve_all(&mut record, &request.networks);
+            record.name = books.choose_name(name.as_deref(), &id)?;
+            record.mode = books.mode(&networks)?;
+            books.settle_hostname(&mut record, hostname.as_deref())?;
+            record.env.extend(books.link_variables(&record, &networks)?);
+            let reserved = books.reserve_all(&mut record, &networks);
             match reserved.and_then(|()| books.refuse_unreachable_ports(&record)) {
                 Ok(()) => {}
                 Err(error) => {
@@ -58,29 +63,34 @@ impl Daemon {
             }
             books.names.insert(record.name.clone(), id.clone());
             books.containers.insert(id.clone(), Live::new(record.clone(), Phase::Created, true));
-            (books.hosts_file(&record), Self::resolv_conf(&record))
+            (books.hosts_file(&record), books.resolv_conf(&record))
         };
-        let written = super::etc::write_all(&dir, &record, &hosts, &resolv)
+        let files = || super::etc::write_all(&dir, &record, hosts.as_deref(), resolv.as_deref());
+        let written = super::off_the_runtime(files)
             .map_err(|e| ControlError::Failed(e.to_string()))
-            .and_then(|()| {
-                let _turn = self.writing.lock();
-                self.put(&container_key(&id), &record)
-            });
-        if let Err(error) = written {
-            self.forget(&id);
-            return Err(error);
-        }
+            // As it is now: it may have been renamed, or removed.
+            .and_then(|()| self.commit(&id, |_| ()))
+            .and_then(|record| Ok((self.reply(&record)?, record)));
+        let (reply, record) = match written {
+            Ok(written) => written,
+            Err(error) => {
+                self.forget(&id);
+                return Err(error);
+            }
+        };
         self.expire(id.clone(), client);
         self.changed.notify_one();
         self.events.container("create", &record);
-        self.reply(&record)
+        Ok(reply)
     }
 
     /// All that whoever starts the shim must tell it.
     fn reply(&self, record: &Container) -> Result<CreateReply, ControlError> {
         let books = self.books.lock();
         let sandbox = match &record.origin {
-            Origin::Attach { target, .. } => Sandbox::Attach(target.clone()),
+            Origin::Attach { target, netns } => {
+                Sandbox::Attach(Place { target: target.clone(), inode: *netns })
+            }
             Origin::Run { command, log } => Sandbox::Run(InitSpec {
                 argv: command.clone(),
                 hostname: record.hostname.clone(),
@@ -99,7 +109,7 @@ impl Daemon {
             dir: self.dir(&record.id),
             sandbox,
             ports: ports?,
-            name_service: record.mode == Mode::Networks,
+            name_service: record.has_name_service(),
             warnings: Vec::new(),
         })
     }
@@ -148,10 +158,16 @@ impl Daemon {
     }
 }
 
+fn too_many_ports() -> ControlError {
+    ControlError::Invalid(format!("more than {MOST_PORTS} ports: no container has so many"))
+}
+
 /// A record of what was asked for, as far as that alone can be checked.
 fn draft(id: &str, dir: &std::path::Path, request: CreateRequest) -> Result<Container, ControlError> {
     let origin = match request.attach {
-        Some(Target::Pid(..=0)) => return Err(ControlError::Invalid("a process has a number above 0".into())),
+        Some(Target::Pid(..=0)) => {
+            return Err(ControlError::Invalid("a process has a number above 0".into()));
+        }
         Some(Target::Netns(path)) if !path.is_absolute() => {
             return Err(ControlError::Invalid(format!(
                 "{} says nothing here: give the whole path of the namespace",
@@ -159,38 +175,44 @@ fn draft(id: &str, dir: &std::path::Path, request: CreateRequest) -> Result<Cont
             )));
         }
         Some(target) => Origin::Attach { netns: identity(&target), target },
-        None => Origin::Run {
-            command: request.command,
-            log: request.detached.then(|| dir.join("output.log")),
-        },
+        None => {
+            Origin::Run { command: request.command, log: request.detached.then(|| dir.join("output.log")) }
+        }
     };
     let mut exposed = BTreeSet::new();
+    let mut left = MOST_PORTS;
+    let mut bounded = |count: usize| {
+        left = left.checked_sub(count).ok_or_else(too_many_ports)?;
+        Ok::<_, ControlError>(())
+    };
     for word in &request.expose {
-        exposed.extend(expose::parse(word)?);
+        let ports = expose::parse(word)?;
+        bounded(ports.len())?;
+        exposed.extend(ports);
     }
     let mut published = Vec::new();
     for word in &request.publish {
-        published.extend(publish::parse(word)?);
+        let wishes = publish::parse(word)?;
+        bounded(wishes.len())?;
+        published.extend(wishes);
     }
     exposed.extend(published.iter().map(|wish| wish.port));
     if request.publish_all {
-        let already: Vec<ExposedPort> = published.iter().map(|wish| wish.port).collect();
+        let already: BTreeSet<ExposedPort> = published.iter().map(|wish| wish.port).collect();
         let rest = exposed.iter().filter(|port| !already.contains(port));
         published.extend(rest.map(|port| Wish { port: *port, address: None, host: None }));
-    }
-    if published.iter().any(|wish| wish.port.protocol == Protocol::Udp) {
-        return Err(ControlError::Invalid("UDP ports cannot be published yet".into()));
     }
     let hosts: Result<Vec<_>, ControlError> =
         request.extra_hosts.iter().map(|word| super::etc::extra_host(word)).collect();
     // Without a value: as the caller has it, which here is not at all.
-    let env = request.env.iter().filter_map(|word| Some((word, word.split_once('=')?))).map(|(word, pair)| {
-        let (name, value) = pair;
-        if name.is_empty() || word.contains('\0') {
-            return Err(ControlError::Invalid(format!("invalid environment variable: {word}")));
-        }
-        Ok((name.to_owned(), value.to_owned()))
-    });
+    let env =
+        request.env.iter().filter_map(|word| Some((word, word.split_once('=')?))).map(|(word, pair)| {
+            let (name, value) = pair;
+            if name.is_empty() || word.contains('\0') {
+                return Err(ControlError::Invalid(format!("invalid environment variable: {word}")));
+            }
+            Ok((name.to_owned(), value.to_owned()))
+        });
     if let Some(domain) = &request.domainname
         && (domain.len() > 64 || !(domain.is_empty() || is_field(domain)))
     {
@@ -330,8 +352,10 @@ impl Books {
     fn settle_hostname(&self, record: &mut Container, wished: Option<&str>) -> Result<(), ControlError> {
         record.hostname = match (wished, &record.mode) {
             (Some(name), _) => name.to_owned(),
-            (None, Mode::Host) => nix::unistd::gethostname()
-                .map_or_else(|_| id::short(&record.id).to_owned(), |name| name.to_string_lossy().into_owned()),
+            (None, Mode::Host) => nix::unistd::gethostname().map_or_else(
+                |_| id::short(&record.id).to_owned(),
+                |name| name.to_string_lossy().into_owned(),
+            ),
             (None, Mode::Container(other)) => self.live(other)?.record.hostname.clone(),
             (None, _) => id::short(&record.id).to_owned(),
         };
@@ -345,19 +369,32 @@ impl Books {
     /// The network namespace of a command.
     fn namespace(&self, record: &Container) -> Result<NetworkNamespace, ControlError> {
         let Mode::Container(other) = &record.mode else {
-            return Ok(if record.mode == Mode::Host { NetworkNamespace::Host } else { NetworkNamespace::Own });
+            return Ok(if record.mode == Mode::Host {
+                NetworkNamespace::Host
+            } else {
+                NetworkNamespace::Own
+            });
         };
         let live = self.live(other)?;
         match &live.record.origin {
-            Origin::Attach { target, .. } => Ok(NetworkNamespace::Join(target.clone())),
-            Origin::Run { .. } if live.pid > 0 => Ok(NetworkNamespace::Join(Target::Pid(live.pid))),
-            Origin::Run { .. } => {
-                Err(ControlError::Conflict(format!("cannot join network of a non running container: {other}")))
+            Origin::Attach { target, netns } => {
+                Ok(NetworkNamespace::Join(Place { target: target.clone(), inode: *netns }))
             }
+            Origin::Run { .. } if live.pid > 0 => {
+                let target = Target::Pid(live.pid);
+                Ok(NetworkNamespace::Join(Place { inode: identity(&target), target }))
+            }
+            Origin::Run { .. } => Err(ControlError::Conflict(format!(
+                "cannot join network of a non running container: {other}"
+            ))),
         }
     }
 
-    fn reserve_all(&mut self, record: &mut Container, networks: &[EndpointRequest]) -> Result<(), ControlError> {
+    fn reserve_all(
+        &mut self,
+        record: &mut Container,
+        networks: &[EndpointRequest],
+    ) -> Result<(), ControlError> {
         match record.mode {
             Mode::Container(_) => return Ok(()),
             Mode::Host | Mode::None => {
@@ -466,7 +503,7 @@ impl Books {
         let endpoint_id = id::new_id()?;
         let (v4, v6, mac) = network.reserve_addresses(request, wished_mac)?;
         let (gateway4, gateway6) = if network.record.has_way_out() {
-            gateways(network.record.ipam.config.iter().filter_map(|c| c.default_gateway()))
+            gateways(network.record.ipam.config.iter().filter_map(IpamConfig::default_gateway))
         } else {
             (None, None)
         };
@@ -475,7 +512,7 @@ impl Books {
             network: network.record.name.clone(),
             network_id: id,
             wished: request.clone(),
-            interface: record.free_interface(),
+            interface: record.free_interface(network.record.interface_prefix()),
             mac: mac.to_string(),
             v4,
             v6,
@@ -485,7 +522,11 @@ impl Books {
     }
 
     /// What a helper is told of an endpoint.
-    pub(super) fn port_spec(&self, record: &Container, endpoint: &Endpoint) -> Result<PortSpec, ControlError> {
+    pub(super) fn port_spec(
+        &self,
+        record: &Container,
+        endpoint: &Endpoint,
+    ) -> Result<PortSpec, ControlError> {
         let network = self.network(&endpoint.network_id)?;
         let mac = endpoint.mac.parse().map_err(|e| ControlError::Failed(format!("{e}")))?;
         let way_out = record.way_out().is_some_and(|first| first.id == endpoint.id);
@@ -564,5 +605,7 @@ fn rand_u32() -> u32 {
 }
 
 fn no_alias() -> ControlError {
-    ControlError::Invalid("network-scoped alias is supported only for containers in user defined networks".into())
+    ControlError::Invalid(
+        "network-scoped alias is supported only for containers in user defined networks".into(),
+    )
 }

@@ -1,5 +1,6 @@
 //! What networks and the name service are told of endpoints: whole entries, as they come and go.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -8,13 +9,17 @@ use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use nat::config::InsideConfig;
 use packet::MacAddr;
+use parking_lot::Mutex;
 
+use super::advertise::Advertiser;
+use super::host_interface::HostInterface;
 use super::{Books, Daemon};
+use crate::control::error::ControlError;
 use crate::control::id;
 use crate::control::net::NetworkRecord;
 use crate::control::record::{Container, Endpoint};
 use crate::dataplane::policy::{Opening, Policy};
-use crate::dataplane::{Bridge, Port, PortConfig, Switch};
+use crate::dataplane::{Bridge, Port, PortConfig, Receive, Switch};
 use crate::gateway::{self, Beyond, DhcpConfig, DnsConfig, DnsQuery, DnsReply, Gateway, GatewayConfig};
 use crate::names::{self, Attached, NetworkNames, Resolver, Service, View};
 
@@ -24,42 +29,86 @@ const UDP_OVER_IPV6: u32 = 48;
 /// What switches a network, and what answers on it.
 pub(super) struct Fabric {
     pub(super) bridge: Arc<Bridge>,
-    pub(super) gateway: Gateway,
+    pub(super) gateway: Arc<Gateway>,
+    _advertiser: Option<Advertiser>,
     gateway_port: Arc<Port>,
+    host: Option<HostInterface>,
     pub(super) names: Arc<NetworkNames>,
+    askers: Arc<Askers>,
+}
+
+/// What each station of a network may resolve at its gateway, by its Ethernet address.
+#[derive(Default)]
+struct Askers(Mutex<HashMap<MacAddr, Arc<View>>>);
+
+impl Askers {
+    fn set(&self, endpoint: &Endpoint, view: &Arc<View>) {
+        if let Ok(mac) = endpoint.mac.parse() {
+            self.0.lock().insert(mac, view.clone());
+        }
+    }
+
+    fn get(&self, mac: MacAddr) -> Option<Arc<View>> {
+        self.0.lock().get(&mac).cloned()
+    }
 }
 
 impl Fabric {
-    /// Sets a network's switching up.
+    /// Sets a network's switching up, with an interface of the host's on it or not.
     pub(super) fn new(
         switch: &Switch,
         resolver: &Arc<Resolver>,
         beyond: Option<Arc<dyn Beyond>>,
         record: &NetworkRecord,
-    ) -> Result<Self, String> {
+        host_interface: bool,
+    ) -> Result<Self, ControlError> {
+        let failed =
+            |e: &dyn std::fmt::Display| ControlError::Failed(format!("network {}: {e}", record.name));
         let names = NetworkNames::new(&record.name);
         let bridge = switch.add_bridge(&crate::dataplane::BridgeConfig::default());
         bridge.fdb().set_ageing(record.ageing);
         if !record.icc() {
             bridge.set_policy(Some(Policy::default()));
         }
-        let dns = name_service(resolver, record, &names);
+        let askers = Arc::new(Askers::default());
+        let dns = name_service(resolver, record, &names, &askers);
         let beyond = beyond.filter(|_| record.has_way_out());
         let config = GatewayConfig { dns, beyond, ..configuration(record) };
-        let mac = config.mac;
-        let (gateway, transmit, receive) = gateway::gateway_port(config).map_err(|e| e.to_string())?;
-        let port = PortConfig { owner: "gateway".into(), interface: record.bridge_name(), mtu: record.mtu(), trusted: true };
-        let gateway_port = switch
-            .add_port(&bridge, port, Box::new(transmit), vec![Box::new(receive)])
-            .map_err(|e| e.to_string())?;
+        let (mac, with_v6) = (config.mac, !config.v6.is_empty());
+        let mut queues: Vec<Box<dyn Receive>> = Vec::new();
+        let (host, made) = if host_interface {
+            let subnets: Vec<IpNet> = record.active().map(|config| config.subnet).collect();
+            let (host, transmit, queue) = HostInterface::make(&record.bridge_name(), &config, &subnets)?;
+            queues.extend(queue);
+            (Some(host), gateway::gateway_port_with_host(config, Box::new(transmit)))
+        } else {
+            (None, gateway::gateway_port(config))
+        };
+        let (gateway, transmit, receive) = made.map_err(|e| failed(&e))?;
+        queues.insert(0, Box::new(receive));
+        let port = PortConfig {
+            owner: "gateway".into(),
+            interface: record.bridge_name(),
+            mtu: record.mtu(),
+            trusted: true,
+        };
+        let gateway_port =
+            switch.add_port(&bridge, port, Box::new(transmit), queues).map_err(|e| failed(&e))?;
         // Nobody else is ever taken for the gateway.
         let station = crate::dataplane::fdb::Station { mac, vlan: 0 };
         bridge.fdb().set_static(station, gateway_port.no(), Switch::now());
-        Ok(Self { bridge, gateway, gateway_port, names })
+        let gateway = Arc::new(gateway);
+        let runtime = tokio::runtime::Handle::try_current().ok().filter(|_| with_v6);
+        let advertiser = runtime.map(|runtime| Advertiser::start(&runtime, &gateway));
+        Ok(Self { bridge, gateway, _advertiser: advertiser, gateway_port, host, names, askers })
     }
 
     pub(super) fn tear_down(&self, switch: &Switch) {
         switch.remove_port(&self.bridge, &self.gateway_port);
+        // After the port: an interface that goes by itself is worth a warning.
+        if let Some(host) = &self.host {
+            host.remove();
+        }
     }
 
     /// An endpoint has come up.
@@ -89,23 +138,27 @@ impl Fabric {
         self.names.remove(&endpoint.id);
         if let Ok(mac) = endpoint.mac.parse() {
             self.gateway.remove_endpoint(mac);
+            self.askers.0.lock().remove(&mac);
         }
     }
 }
 
-/// Who answers DNS at a network's gateway: the network's own names, and what is known outside.
+/// Who answers DNS at a network's gateway: a container as its own name service would, others with the
+/// network's names and what is known outside.
 fn name_service(
     resolver: &Arc<Resolver>,
     record: &NetworkRecord,
     names: &Arc<NetworkNames>,
+    askers: &Arc<Askers>,
 ) -> Option<DnsConfig> {
     let runtime = tokio::runtime::Handle::try_current().ok()?;
     let networks = if record.is_default_bridge() { Vec::new() } else { vec![Attached::from(names.clone())] };
     let view = Arc::new(View { networks, forward: !record.internal, ..View::default() });
-    let (resolver, tasks) = (resolver.clone(), runtime.clone());
+    let (resolver, tasks, askers) = (resolver.clone(), runtime.clone(), askers.clone());
     let largest = u16::try_from(record.mtu().saturating_sub(UDP_OVER_IPV6)).unwrap_or(u16::MAX);
     let handler = move |query: DnsQuery, reply: DnsReply| {
-        let (resolver, view) = (resolver.clone(), view.clone());
+        let resolver = resolver.clone();
+        let view = askers.get(query.mac()).unwrap_or_else(|| view.clone());
         tasks.spawn(async move {
             let transport = match query.transport() {
                 gateway::Transport::Udp => names::Transport::Udp(largest),
@@ -127,13 +180,13 @@ fn pairs(a: &Endpoint, b: &Endpoint) -> Vec<(IpAddr, IpAddr)> {
 }
 
 /// What an endpoint's address translation has to know of it.
-pub(super) fn translation(record: &NetworkRecord, endpoint: &Endpoint) -> Option<InsideConfig> {
+pub(super) fn translation(record: &NetworkRecord, endpoint: &Endpoint) -> InsideConfig {
     let gateway = configuration(record);
     let mut config = InsideConfig::new(gateway.mac);
     config.addresses = endpoint.addresses();
     config.mac = endpoint.mac.parse().ok();
-    config.gateway_v4 = gateway.v4.first().map(|net| net.addr());
-    config.gateway_v6 = gateway.v6.first().map(|net| net.addr());
+    config.gateway_v4 = gateway.v4.first().map(ipnet::Ipv4Net::addr);
+    config.gateway_v6 = gateway.v6.first().map(ipnet::Ipv6Net::addr);
     config.subnets = record.active().map(|c| c.subnet).collect();
     config.mtu = u16::try_from(record.mtu()).unwrap_or(u16::MAX);
     config.outbound = record.masquerade();
@@ -142,7 +195,7 @@ pub(super) fn translation(record: &NetworkRecord, endpoint: &Endpoint) -> Option
         Some(IpAddr::V6(address)) => config.source_v6 = Some(address),
         None => {}
     }
-    Some(config)
+    config
 }
 
 fn configuration(record: &NetworkRecord) -> GatewayConfig {
@@ -199,18 +252,20 @@ impl Directory {
 }
 
 impl Books {
-    /// Keeps the stations of a network apart where it asks for that, but for what links open.
-    pub(super) fn refresh_policy(&self, network_id: &str) {
+    /// Keeps the stations of a network apart where it asks for that, but for what links open. What one
+    /// that is leaving had open is not: its addresses are soon another's.
+    pub(super) fn refresh_policy(&self, network_id: &str, leaving: Option<&str>) {
         let Some(network) = self.networks.get(network_id) else { return };
         let Some(fabric) = network.fabric.as_ref().filter(|_| !network.record.icc()) else { return };
-        let running = || self.containers.values().map(|live| &live.record).filter(|r| r.is_running());
+        let there = |record: &&Container| record.is_running() && Some(record.id.as_str()) != leaving;
+        let running = || self.containers.values().map(|live| &live.record).filter(there);
         let mut openings = Vec::new();
         for record in running() {
             let Some(client) = record.endpoint_on(network_id) else { continue };
             for word in &client.wished.links {
                 let (name, _) = super::etc::link(word);
                 let target = self.resolve(name).ok().and_then(|id| self.containers.get(&id));
-                let Some(target) = target.map(|live| &live.record).filter(|r| r.is_running()) else { continue };
+                let Some(target) = target.map(|live| &live.record).filter(there) else { continue };
                 let Some(server) = target.endpoint_on(network_id) else { continue };
                 for exposed in &target.exposed {
                     for (client, server) in pairs(client, server) {
@@ -221,6 +276,15 @@ impl Books {
             }
         }
         fabric.bridge.set_policy(Some(Policy::new(openings)));
+    }
+
+    /// Tells the gateways of a container's networks what it may resolve.
+    pub(super) fn tell_gateways(&self, record: &Container, view: &Arc<View>) {
+        for endpoint in &record.endpoints {
+            if let Some(fabric) = self.networks.get(&endpoint.network_id).and_then(|n| n.fabric.as_ref()) {
+                fabric.askers.set(endpoint, view);
+            }
+        }
     }
 
     /// What a container may resolve.
@@ -254,13 +318,14 @@ impl Books {
 }
 
 impl Daemon {
-    /// Tells a container's name service of its networks as they are now.
+    /// Tells a container's name service, and its gateways', of its networks as they are now.
     pub(super) fn refresh_names(&self, id: &str) {
         let books = self.books.lock();
         let Ok(live) = books.live(id) else { return };
+        let view = Arc::new(books.name_view(&live.record));
+        books.tell_gateways(&live.record, &view);
         if let Some(directory) = &live.directory {
-            directory.view.store(Arc::new(books.name_view(&live.record)));
+            directory.view.store(view);
         }
     }
-
 }

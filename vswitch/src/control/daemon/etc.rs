@@ -10,7 +10,7 @@ use std::path::Path;
 use super::{Books, Daemon};
 use crate::control::error::ControlError;
 use crate::control::id;
-use crate::control::record::{Container, Mode};
+use crate::control::record::{Container, Endpoint, Mode};
 use crate::control::request::EndpointRequest;
 use crate::sandbox::helper::NAME_SERVICE;
 
@@ -59,8 +59,8 @@ pub(super) fn extra_host(word: &str) -> Result<(String, IpAddr), ControlError> {
 pub(super) fn write_all(
     dir: &Path,
     record: &Container,
-    hosts: &Option<String>,
-    resolv: &Option<String>,
+    hosts: Option<&str>,
+    resolv: Option<&str>,
 ) -> std::io::Result<()> {
     crate::control::paths::make_private(dir).map_err(std::io::Error::other)?;
     if let Some(hosts) = hosts {
@@ -85,24 +85,53 @@ fn write(path: &Path, text: &str) -> std::io::Result<()> {
 }
 
 impl Daemon {
+    /// Writes a container's files anew, after its addresses or names have changed.
+    pub(super) fn rewrite_files(&self, id: &str) {
+        let (hosts, resolv) = {
+            let books = self.books.lock();
+            let Ok(live) = books.live(id) else { return };
+            // With a name service of its own it has the same server wherever it is.
+            let resolv = if live.record.has_name_service() { None } else { books.resolv_conf(&live.record) };
+            (books.hosts_file(&live.record), resolv)
+        };
+        for (name, text) in [(HOSTS, hosts), (RESOLV_CONF, resolv)] {
+            if let Some(text) = text
+                && let Err(error) = write(&self.dir(id).join(name), &text)
+            {
+                tracing::warn!("{name} of container {} cannot be written: {error}", id::short(id));
+            }
+        }
+    }
+}
+
+impl Books {
     /// A container's resolv.conf; `None` where the host's serves.
-    pub(super) fn resolv_conf(record: &Container) -> Option<String> {
+    pub(super) fn resolv_conf(&self, record: &Container) -> Option<String> {
         let dns = &record.dns;
         let custom = !(dns.servers.is_empty() && dns.search.is_empty() && dns.options.is_empty());
         let host = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-        let lines = |word: &str| {
-            let of = host.lines().filter_map(|line| line.strip_prefix(word));
-            of.flat_map(str::split_whitespace).map(str::to_owned).collect::<Vec<_>>()
+        // Each line of a word has all its values.
+        let lines = |word: &str| -> Vec<Vec<String>> {
+            let of = host.lines().map(|line| line.split_ascii_whitespace().map(str::to_owned).collect());
+            of.filter(|line: &Vec<String>| line.first().is_some_and(|first| first == word))
+                .map(|line| line.into_iter().skip(1).collect())
+                .collect()
         };
         let servers: Vec<String> = match record.mode {
             Mode::Container(_) => return None,
             Mode::Host | Mode::None if !custom => return None,
-            Mode::Networks => vec![NAME_SERVICE.ip().to_string()],
-            _ if dns.servers.is_empty() => lines("nameserver "),
+            Mode::Networks if record.has_name_service() => vec![NAME_SERVICE.ip().to_string()],
+            Mode::Networks => self.gateways_of(record),
+            _ if dns.servers.is_empty() => lines("nameserver").concat(),
             _ => dns.servers.iter().map(IpAddr::to_string).collect(),
         };
-        let search = if dns.search.is_empty() { lines("search ") } else { dns.search.clone() };
-        let mut options = if dns.options.is_empty() { lines("options ") } else { dns.options.clone() };
+        let search = match dns.search.as_slice() {
+            // The last such line is the one that counts (resolv.conf(5)).
+            [] => lines("search").pop().unwrap_or_default(),
+            own => own.to_vec(),
+        };
+        let mut options =
+            if dns.options.is_empty() { lines("options").concat() } else { dns.options.clone() };
         if record.mode == Mode::Networks && !dns.options.iter().any(|o| o.starts_with("ndots:")) {
             // The host's value is about the host's search domains; names here have no dot.
             options.retain(|o| !o.starts_with("ndots:"));
@@ -121,21 +150,13 @@ impl Daemon {
         Some(text)
     }
 
-    /// Writes a container's hosts file anew, after its addresses or names have changed.
-    pub(super) fn rewrite_hosts(&self, id: &str) {
-        let text = {
-            let books = self.books.lock();
-            books.live(id).ok().and_then(|live| books.hosts_file(&live.record))
-        };
-        if let Some(text) = text
-            && let Err(error) = write(&self.dir(id).join(HOSTS), &text)
-        {
-            tracing::warn!("the hosts file of container {} cannot be written: {error}", id::short(id));
-        }
+    /// The addresses of its networks' gateways, as many as a resolver asks (resolv.conf(5)).
+    fn gateways_of(&self, record: &Container) -> Vec<String> {
+        let networks = record.interfaces().filter_map(|e| self.networks.get(&e.network_id));
+        let addresses = networks.filter_map(|network| network.record.v4()?.gateway);
+        addresses.take(3).map(|a| a.to_string()).collect()
     }
-}
 
-impl Books {
     /// A container's hosts file; `None` where another's serves.
     pub(super) fn hosts_file(&self, record: &Container) -> Option<String> {
         let mut text = match record.mode {
@@ -160,7 +181,7 @@ impl Books {
             Some(domain) => format!("{}.{domain} {}", record.hostname, record.hostname),
             None => record.hostname.clone(),
         };
-        for address in record.endpoints.iter().flat_map(|e| e.addresses()) {
+        for address in record.endpoints.iter().flat_map(Endpoint::addresses) {
             let _ = writeln!(text, "{address}\t{own}");
         }
         Some(text)
@@ -205,7 +226,9 @@ impl Books {
                     continue;
                 }
                 let target = self.resolve(name).and_then(|id| self.live(&id)).map_err(|_| {
-                    ControlError::Invalid(format!("could not get container for {name}: No such container: {name}"))
+                    ControlError::Invalid(format!(
+                        "could not get container for {name}: No such container: {name}"
+                    ))
                 })?;
                 if !target.record.is_running() {
                     return Err(ControlError::Invalid(format!(

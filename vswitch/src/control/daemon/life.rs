@@ -29,13 +29,19 @@ impl Daemon {
     /// The container is gone then.
     pub async fn start(self: &Arc<Self>, id: &str) -> Result<(), ControlError> {
         let id = self.resolve(id)?;
-        {
+        let turn = {
             let mut books = self.books.lock();
             let live = books.live_mut(&id)?;
             if live.record.status != Status::Created || std::mem::replace(&mut live.starting, true) {
-                return Err(ControlError::Conflict(format!("container {} has been started before", short(&id))));
+                return Err(ControlError::Conflict(format!(
+                    "container {} has been started before",
+                    short(&id)
+                )));
             }
-        }
+            live.turn.clone()
+        };
+        // Until somebody listens to the shim nobody else may ask it for something.
+        let _turn = turn.lock().await;
         let result = self.start_reserved(&id).await;
         if result.is_err() {
             self.forget(&id);
@@ -44,7 +50,8 @@ impl Daemon {
     }
 
     async fn start_reserved(self: &Arc<Self>, id: &str) -> Result<(), ControlError> {
-        let listeners = self.take_ports(&self.view(id)?.record)?;
+        let record = self.view(id)?.record;
+        let listeners = off_the_runtime(|| self.take_ports(&record))?;
         let link = self.link_up(id).await?;
         // On disk before the command may do anything: a daemon that dies here finds it again.
         let record = self.commit(id, |record| {
@@ -53,7 +60,7 @@ impl Daemon {
         })?;
         self.open_ports(id, listeners);
         // Neighbours and names before the command can ask for them.
-        self.enter(&record);
+        self.enter(id);
         let gone = |_| ControlError::Failed("the container's shim died".into());
         link.send(&ShimRequest::Start).map_err(gone)?;
         let answer = tokio::time::timeout(SHIM_ANSWER, link.recv()).await;
@@ -75,10 +82,10 @@ impl Daemon {
 
     /// Listens to a shim until its container ends.
     pub(super) async fn follow(self: Arc<Self>, id: String, link: Arc<ShimLink>) {
-        let netns = self.view(&id).ok().and_then(|view| {
+        let namespaces = self.view(&id).ok().and_then(|view| {
             // Who sees another's network lives among others' processes.
             let own = matches!(view.record.mode, Mode::Networks | Mode::None) && view.pid > 0;
-            own.then(|| reaper::NetnsId::of(view.pid).ok()).flatten()
+            own.then(|| reaper::Namespaces::of(view.pid).ok()).flatten()
         });
         loop {
             match link.recv().await {
@@ -91,8 +98,8 @@ impl Daemon {
                 Err(_) => {
                     link.hang_up();
                     // The shim died, and its command with it; the command's children are left.
-                    if let Some(netns) = netns {
-                        let killed = tokio::task::spawn_blocking(move || reaper::kill_all(&netns));
+                    if let Some(namespaces) = namespaces {
+                        let killed = tokio::task::spawn_blocking(move || reaper::kill_all(&namespaces));
                         let _ = killed.await;
                     }
                     self.finish(&id, 137);
@@ -110,7 +117,7 @@ impl Daemon {
             return;
         }
         {
-            let _turn = self.writing.lock();
+            let _turn = self.writing();
             let Ok(mut record) = self.books.lock().live(id).map(|live| live.record.clone()) else { return };
             if record.has_ended() {
                 return;
@@ -120,10 +127,12 @@ impl Daemon {
             record.bindings.clear();
             // On disk first: a daemon that dies here must not find an address with two. For others
             // to see last: what they are told has ended holds nothing any more.
-            if let Err(error) = self.put(&container_key(id), &record) {
-                tracing::error!("container {}: {error}", short(id));
+            let stored = self.put(&container_key(id), &record);
+            let mut held = self.books.lock().containers.get_mut(id).map(Live::take_holdings);
+            if let (Err(error), Some(held)) = (stored, &mut held) {
+                tracing::error!("container {}: {error}; its addresses stay taken", short(id));
+                held.lent.clear();
             }
-            let held = self.books.lock().containers.get_mut(id).map(Live::take_holdings);
             self.events.container_with("die", &record, [("exitCode", code.to_string())]);
             if since > 0 {
                 self.leave(&record);
@@ -147,8 +156,8 @@ impl Daemon {
     /// The same, of a container that has just ended with this status.
     fn forget_ended(&self, id: &str, code: Option<i32>) {
         let live = {
-            let _turn = self.writing.lock();
-            let live = {
+            let _turn = self.writing();
+            let mut live = {
                 let mut books = self.books.lock();
                 let mut live = books.containers.remove(id);
                 if let Some(live) = &live
@@ -159,7 +168,13 @@ impl Daemon {
                 live.as_mut().map(Live::take_holdings).zip(live)
             };
             // On disk first: a daemon that dies here must not find an address with two.
-            self.erase(&container_key(id));
+            if !self.erase(&container_key(id))
+                && let Some((held, _)) = &mut live
+                && !held.lent.is_empty()
+            {
+                tracing::error!("container {}: its addresses stay taken", short(id));
+                held.lent.clear();
+            }
             live
         };
         let live = live.map(|(held, live)| {
@@ -196,7 +211,8 @@ impl Daemon {
             let link = live.link.as_ref();
             let link =
                 link.ok_or_else(|| ControlError::Conflict(format!("Container {id} is not running")))?;
-            link.send(&ShimRequest::Signal(signal as i32)).map_err(|e| ControlError::Failed(e.to_string()))?;
+            link.send(&ShimRequest::Signal(signal as i32))
+                .map_err(|e| ControlError::Failed(e.to_string()))?;
             live.record.clone()
         };
         self.events.container_with("kill", &record, [("signal", (signal as i32).to_string())]);
@@ -264,6 +280,8 @@ impl Daemon {
     /// With Docker's sentences; it keeps its name then.
     pub fn rename(&self, text: &str, name: &str) -> Result<(), ControlError> {
         let name = name.strip_prefix('/').unwrap_or(name);
+        // Of two renames the later one's name stays, everywhere.
+        let _turn = self.writing();
         let (id, old) = {
             let mut books = self.books.lock();
             let id = books.resolve(text)?;
@@ -281,7 +299,7 @@ impl Daemon {
             books.names.insert(name.to_owned(), id.clone());
             (id, old)
         };
-        let renamed = self.commit(&id, |record| name.clone_into(&mut record.name));
+        let renamed = self.commit_in_turn(&id, |record| name.clone_into(&mut record.name));
         let mut books = self.books.lock();
         let lost = if renamed.is_ok() { old.as_str() } else { name };
         if books.names.get(lost).is_some_and(|owner| *owner == id) {
@@ -293,11 +311,11 @@ impl Daemon {
                 plugged.port.set_owner(name);
             }
         }
-        if record.is_running() {
-            for endpoint in &record.endpoints {
+        if let Some(present) = books.containers.get(&id).and_then(Live::present) {
+            for endpoint in &present.endpoints {
                 let fabric = books.networks.get(&endpoint.network_id).and_then(|n| n.fabric.as_ref());
                 if let Some(fabric) = fabric {
-                    fabric.name(&record, endpoint);
+                    fabric.name(present, endpoint);
                 }
             }
         }

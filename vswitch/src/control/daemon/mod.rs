@@ -1,8 +1,10 @@
 //! The daemon's books: which networks and containers there are, where they stand, what they hold.
 
+mod advertise;
 mod create;
 mod directory;
 mod etc;
+mod host_interface;
 mod life;
 mod networks;
 mod plug;
@@ -26,13 +28,13 @@ use super::events::Events;
 use super::id;
 use super::net::{NetworkRecord, Pool};
 use super::publish::FreePorts;
-use super::record::{Container, Status};
+use super::record::{Container, Endpoint, Status};
 use super::shim_link::ShimLink;
 use super::store::Store;
 use crate::dataplane::{Bridge, Port, Switch};
 use crate::names::Resolver;
+use crate::outside::{Inside, Outside, Subnets};
 use crate::overlay::OverlayNetwork;
-use crate::outside::{Inside, Outside};
 use crate::sandbox::spec::ShimRequest;
 
 pub use directory::Directory;
@@ -81,6 +83,8 @@ struct Live {
     directory: Option<Directory>,
     /// Its addresses are its own. Whoever takes this is who gives them back.
     holds_addresses: bool,
+    /// Addresses of its record that another had before it, by network: not for it to give back.
+    others: Vec<(String, IpAddr)>,
     /// Somebody starts it.
     starting: bool,
     /// Held by whoever asks its shim for something: one at a time.
@@ -112,21 +116,33 @@ impl Live {
             ports: Vec::new(),
             directory: None,
             holds_addresses,
+            others: Vec::new(),
             starting: false,
             turn: Arc::default(),
         }
+    }
+
+    /// What is to be given back with an endpoint.
+    fn lent(&self, endpoint: &Endpoint) -> Lent {
+        let network_id = endpoint.network_id.clone();
+        let own =
+            |a: &IpAddr| !self.others.iter().any(|(network, other)| *network == network_id && other == a);
+        Lent { addresses: endpoint.addresses().into_iter().filter(own).collect(), network_id }
+    }
+
+    /// Its record while its networks may know of it: once its holdings are taken they are told, or
+    /// have been, that it is gone.
+    fn present(&self) -> Option<&Container> {
+        Some(&self.record).filter(|record| record.is_running() && self.link.is_some())
     }
 
     fn take_holdings(&mut self) -> Holdings {
         self.pid = 0;
         self.shim = 0;
         let held = std::mem::take(&mut self.holds_addresses);
-        let lent = self.record.endpoints.iter().filter(|_| held).map(|e| Lent {
-            network_id: e.network_id.clone(),
-            addresses: e.addresses(),
-        });
+        let lent = self.record.endpoints.iter().filter(|_| held).map(|e| self.lent(e)).collect();
         Holdings {
-            lent: lent.collect(),
+            lent,
             ports: std::mem::take(&mut self.ports),
             link: self.link.take(),
             directory: self.directory.take(),
@@ -178,6 +194,8 @@ pub struct Daemon {
     resolver: Arc<Resolver>,
     /// There is a way out of networks.
     outside: Option<Outside>,
+    /// The host has an interface on every network, and these are their subnets.
+    host_subnets: Option<Arc<Subnets>>,
     tunnels: Tunnels,
     free_ports: Mutex<FreePorts>,
     events: Events,
@@ -315,11 +333,7 @@ impl Books {
                     (_, Some(endpoint)) => endpoint.clone(),
                     _ => return None,
                 };
-                Some(Member {
-                    container: live.record.id.clone(),
-                    name: live.record.name.clone(),
-                    endpoint,
-                })
+                Some(Member { container: live.record.id.clone(), name: live.record.name.clone(), endpoint })
             })
             .collect();
         members.sort_by(|a, b| a.container.cmp(&b.container));
@@ -336,18 +350,23 @@ impl Books {
 }
 
 impl Daemon {
-    /// Opens the books. Follow with [`Daemon::recover`].
+    /// Opens the books, with an interface of the host's on every network or not. Follow with
+    /// [`Daemon::recover`].
     ///
     /// # Errors
-    /// When they cannot be read.
+    /// When they cannot be read, or an interface cannot be made.
     pub fn new(
         switch: Switch,
         store: Store,
         data_dir: PathBuf,
         resolver: Arc<Resolver>,
         outside: Option<Outside>,
+        host_interface: bool,
         tunnels: Tunnels,
     ) -> Result<Arc<Self>, ControlError> {
+        if host_interface {
+            host_interface::permitted()?;
+        }
         let daemon = Arc::new(Self {
             switch,
             store,
@@ -356,6 +375,7 @@ impl Daemon {
             writing: Mutex::default(),
             resolver,
             outside,
+            host_subnets: host_interface.then(Arc::default),
             tunnels,
             free_ports: Mutex::default(),
             events: Events::default(),
@@ -405,7 +425,16 @@ impl Daemon {
     /// # Errors
     /// When there is no such container or the store fails; nothing is changed then.
     fn commit(&self, id: &str, change: impl FnOnce(&mut Container)) -> Result<Container, ControlError> {
-        let _turn = self.writing.lock();
+        let _turn = self.writing();
+        self.commit_in_turn(id, change)
+    }
+
+    /// The same, for whoever has `writing`.
+    fn commit_in_turn(
+        &self,
+        id: &str,
+        change: impl FnOnce(&mut Container),
+    ) -> Result<Container, ControlError> {
         let mut record = self.books.lock().live(id)?.record.clone();
         change(&mut record);
         self.put(&container_key(id), &record)?;
@@ -413,14 +442,22 @@ impl Daemon {
         Ok(record)
     }
 
+    /// The turn to write; whoever has it may be waiting for the disk.
+    fn writing(&self) -> parking_lot::MutexGuard<'_, ()> {
+        off_the_runtime(|| self.writing.lock())
+    }
+
     fn put<T: serde::Serialize>(&self, key: &str, object: &T) -> Result<(), ControlError> {
         off_the_runtime(|| self.store.put(key, object)).map_err(ControlError::from)
     }
 
-    fn erase(&self, key: &str) {
-        if let Err(error) = off_the_runtime(|| self.store.remove(key)) {
+    /// False when it is still on disk.
+    fn erase(&self, key: &str) -> bool {
+        let erased = off_the_runtime(|| self.store.remove(key));
+        if let Err(error) = &erased {
             tracing::error!("{key}: {error}");
         }
+        erased.is_ok()
     }
 
     fn set_phase(&self, id: &str, phase: Phase) {
@@ -450,7 +487,8 @@ impl Daemon {
     /// All containers, the newest first.
     pub fn views(&self) -> Vec<ContainerView> {
         let books = self.books.lock();
-        let mut all: Vec<_> = books.containers.values().map(|live| self.container_view(&books, live)).collect();
+        let mut all: Vec<_> =
+            books.containers.values().map(|live| self.container_view(&books, live)).collect();
         all.sort_by(|a, b| (b.record.created, &b.record.id).cmp(&(a.record.created, &a.record.id)));
         all
     }
@@ -503,7 +541,9 @@ impl Daemon {
         let view = self.network(text)?;
         match view.bridge.clone() {
             Some(bridge) => Ok((view, bridge)),
-            None => Err(ControlError::Invalid(format!("network {text} has no forwarding table: it switches nothing"))),
+            None => Err(ControlError::Invalid(format!(
+                "network {text} has no forwarding table: it switches nothing"
+            ))),
         }
     }
 
@@ -575,7 +615,7 @@ fn is_over(status: Status) -> bool {
 }
 
 /// Runs what waits for a disk or for the workers without holding up other requests.
-fn off_the_runtime<T>(act: impl FnOnce() -> T) -> T {
+pub(super) fn off_the_runtime<T>(act: impl FnOnce() -> T) -> T {
     use tokio::runtime::{Handle, RuntimeFlavor};
     match Handle::try_current().map(|handle| handle.runtime_flavor()) {
         Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(act),

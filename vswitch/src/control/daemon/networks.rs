@@ -13,14 +13,16 @@ use crate::control::net::request::NetworkCreateRequest;
 use crate::control::net::selection::PruneFilter;
 use crate::control::net::{IpamConfig, NetError, NetworkRecord, Pool, host_routes};
 use crate::dataplane::Bridge;
-use crate::outside::Outside;
+use crate::outside::{Apart, Outside};
 use crate::overlay::OverlayNetwork;
+
+type Make = fn(String, u64) -> NetworkRecord;
 
 impl Daemon {
     /// Reads the networks of an earlier daemon, and makes those that are always there.
     pub(super) fn open_networks(&self) -> Result<(), ControlError> {
         let mut records: Vec<NetworkRecord> = self.store.list("network/")?;
-        let predefined: [(&str, fn(String, u64) -> NetworkRecord); 3] = [
+        let predefined: [(&str, Make); 3] = [
             ("bridge", NetworkRecord::default_bridge),
             ("host", NetworkRecord::host),
             ("none", NetworkRecord::none),
@@ -36,7 +38,17 @@ impl Daemon {
             let network = self.network_at_work(&record)?;
             self.books.lock().insert_network(network);
         }
+        self.refresh_host_subnets();
         Ok(())
+    }
+
+    /// Keeps the networks apart that the host has interfaces on.
+    fn refresh_host_subnets(&self) {
+        if let Some(subnets) = &self.host_subnets {
+            let books = self.books.lock();
+            let switched = books.networks.values().filter(|network| network.fabric.is_some());
+            subnets.set(switched.flat_map(|network| network.record.active()).map(|config| config.subnet));
+        }
     }
 
     /// A network with its pools and its switching; nobody is on it yet.
@@ -46,9 +58,13 @@ impl Daemon {
         let failed = |e: String| ControlError::Failed(format!("network {}: {e}", record.name));
         let mut network = Network { record: record.clone(), pools, fabric: None, overlay: None };
         if record.has_addresses() {
-            let beyond = self.outside.as_ref().map(|_| Outside::beyond());
-            let fabric = off_the_runtime(|| Fabric::new(&self.switch, &self.resolver, beyond, record));
-            network.fabric = Some(fabric.map_err(failed)?);
+            let beyond = self.outside.as_ref().map(|_| match &self.host_subnets {
+                Some(subnets) => Apart::around(Outside::beyond(), subnets.clone()),
+                None => Outside::beyond(),
+            });
+            let host = self.host_subnets.is_some() && !record.is_overlay();
+            let fabric = off_the_runtime(|| Fabric::new(&self.switch, &self.resolver, beyond, record, host));
+            network.fabric = Some(fabric?);
         }
         if record.is_overlay()
             && let Some(fabric) = &network.fabric
@@ -80,12 +96,11 @@ impl Daemon {
         let routes = off_the_runtime(taken_outside);
         let id = id::new_id()?;
         // From reading the networks to having one more: two requests get two pools and two names.
-        let _turn = self.writing.lock();
+        let _turn = self.writing();
         let record = {
             let books = self.books.lock();
             let networks: Vec<&NetworkRecord> = books.networks.values().map(|n| &n.record).collect();
-            let around =
-                Surroundings { networks: &networks, host_routes: &routes, last_pool: None };
+            let around = Surroundings { networks: &networks, host_routes: &routes, last_pool: None };
             create(request, id.clone(), now(), &around)?
         };
         if record.is_overlay() && record.by_hand().is_none() {
@@ -97,6 +112,7 @@ impl Daemon {
             return Err(error);
         }
         self.books.lock().insert_network(network);
+        self.refresh_host_subnets();
         self.events.network("create", &record, None);
         Ok(id)
     }
@@ -106,7 +122,7 @@ impl Daemon {
     /// # Errors
     /// With Docker's sentences; the network stays then.
     pub fn remove_network(&self, text: &str) -> Result<(), ControlError> {
-        let _turn = self.writing.lock();
+        let _turn = self.writing();
         let id = self.books.lock().resolve_network(text)?;
         self.remove_idle(&id)
     }
@@ -118,7 +134,9 @@ impl Daemon {
             let network = books.network(id)?;
             let name = network.record.name.clone();
             if network.record.is_predefined() {
-                return Err(ControlError::Forbidden(format!("{name} is a pre-defined network and cannot be removed")));
+                return Err(ControlError::Forbidden(format!(
+                    "{name} is a pre-defined network and cannot be removed"
+                )));
             }
             if books.in_use(id) {
                 return Err(ControlError::Forbidden(format!(
@@ -144,6 +162,7 @@ impl Daemon {
             return Err(error.into());
         }
         self.tear_down(&network);
+        self.refresh_host_subnets();
         self.events.network("destroy", &network.record, None);
         Ok(())
     }
@@ -164,7 +183,7 @@ impl Daemon {
     /// # Errors
     /// When the store fails.
     pub fn prune_networks(&self, filter: &PruneFilter) -> Result<Vec<String>, ControlError> {
-        let _turn = self.writing.lock();
+        let _turn = self.writing();
         let idle: Vec<(String, String)> = {
             let books = self.books.lock();
             let all = books.network_names.values().filter_map(|id| books.networks.get(id));
@@ -190,7 +209,7 @@ impl Daemon {
     /// When it cannot be kept.
     pub fn set_ageing(&self, network: &str, seconds: u32) -> Result<(), ControlError> {
         let (NetworkView { record, .. }, bridge) = self.bridge(network)?;
-        let _turn = self.writing.lock();
+        let _turn = self.writing();
         let mut record = self.books.lock().network(&record.id)?.record.clone();
         record.ageing = seconds;
         self.put(&network_key(&record.id), &record)?;
@@ -217,9 +236,6 @@ impl Books {
 
     /// Some container holds an address of the network.
     pub(super) fn in_use(&self, id: &str) -> bool {
-        self.containers
-            .values()
-            .any(|live| !live.record.has_ended() && live.record.endpoint_on(id).is_some())
+        self.containers.values().any(|live| !live.record.has_ended() && live.record.endpoint_on(id).is_some())
     }
 }
-

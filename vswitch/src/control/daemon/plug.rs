@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use super::{Daemon, Directory, Lent, Plugged, SHIM_ANSWER, no_such};
+use super::{Daemon, Directory, Lent, Live, Plugged, SHIM_ANSWER, no_such};
 use crate::control::error::ControlError;
 use crate::control::record::{Container, Endpoint, Mode};
 use crate::control::request::EndpointRequest;
@@ -21,15 +21,48 @@ impl Daemon {
         let link = Arc::new(ShimLink::connect(&self.dir(id)).map_err(|e| lost(&e))?);
         link.send(&ShimRequest::Hello).map_err(|e| lost(&e))?;
         let answer = tokio::time::timeout(SHIM_ANSWER, link.recv()).await;
-        let (event, mut fds) = answer.map_err(|_| lost(&"it does not answer"))?.map_err(|e| lost(&e))?;
-        let ShimEvent::State { id: theirs, shim, pid, ports, exit, name_service, .. } = event else {
+        let (event, fds) = answer.map_err(|_| lost(&"it does not answer"))?.map_err(|e| lost(&e))?;
+        match &event {
+            ShimEvent::State { id: theirs, exit: None, .. } if theirs == id => {}
+            ShimEvent::State { .. } => return Err(lost(&"it is another's, or its command has ended")),
+            _ => return Err(lost(&"it says something unexpected")),
+        }
+        let mut linked = self.take_up(id, &link, event, fds);
+        // What it was told to finish is done before anybody is let in.
+        while linked.is_ok() && link.owes() {
+            linked = match tokio::time::timeout(SHIM_ANSWER, link.recv()).await {
+                Ok(Ok((ShimEvent::Exited(_), _))) => Err(lost(&"its command has ended")),
+                Ok(Ok(said)) => {
+                    link.answer(said);
+                    Ok(())
+                }
+                Ok(Err(error)) => Err(lost(&error)),
+                Err(_) => Err(lost(&"it does not answer")),
+            };
+        }
+        // One that an earlier daemon left would run on, and nobody know of it.
+        if linked.is_err() && self.view(id).is_ok_and(|view| view.record.is_running()) {
+            let _ = link.send(&ShimRequest::Quit);
+        }
+        linked.map(|()| link)
+    }
+
+    /// Enters what a shim says it has.
+    fn take_up(
+        self: &Arc<Self>,
+        id: &str,
+        link: &Arc<ShimLink>,
+        state: ShimEvent,
+        mut fds: Vec<OwnedFd>,
+    ) -> Result<(), ControlError> {
+        let lost =
+            |e: &dyn std::fmt::Display| ControlError::Failed(format!("the container's shim is gone: {e}"));
+        let ShimEvent::State { shim, pid, ports, name_service, .. } = state else {
             return Err(lost(&"it says something unexpected"));
         };
-        if theirs != id || exit.is_some() {
-            return Err(lost(&"it is another's, or its command has ended"));
-        }
         let sockets = if name_service {
-            let at = fds.len().checked_sub(2).ok_or_else(|| lost(&"its descriptors are not those it names"))?;
+            let at =
+                fds.len().checked_sub(2).ok_or_else(|| lost(&"its descriptors are not those it names"))?;
             fds.split_off(at)
         } else {
             Vec::new()
@@ -39,9 +72,8 @@ impl Daemon {
         }
         let record = self.view(id)?.record;
         let mut plugged = Vec::new();
-        let result = self.plug_all(&record, &link, ports, fds, &mut plugged);
+        let result = self.plug_all(&record, link, ports, fds, &mut plugged);
         let directory = result.and_then(|()| self.serve_names(&record, sockets));
-        let gone = plugged.iter().any(|p| p.port.is_gone());
         let entered = {
             let mut books = self.books.lock();
             match (directory, books.containers.get_mut(id)) {
@@ -51,7 +83,8 @@ impl Daemon {
                     live.shim = shim;
                     live.directory = directory;
                     live.ports = std::mem::take(&mut plugged);
-                    Ok(())
+                    // Its event may have come before the books knew the port.
+                    Ok(live.ports.iter().any(|p| p.port.is_gone()))
                 }
                 (Ok(_), None) => Err(no_such(id)),
                 (Err(error), _) => Err(error),
@@ -60,9 +93,7 @@ impl Daemon {
         for plugged in &plugged {
             self.remove_port(plugged);
         }
-        entered?;
-        // Its event may have come before the books knew the port.
-        if gone { Err(ControlError::Failed("the namespace was deleted".into())) } else { Ok(link) }
+        if entered? { Err(ControlError::Failed("the namespace was deleted".into())) } else { Ok(()) }
     }
 
     fn plug_all(
@@ -74,16 +105,26 @@ impl Daemon {
         plugged: &mut Vec<Plugged>,
     ) -> Result<(), ControlError> {
         let mut fds = fds.into_iter();
+        // It became the way out when another left: perhaps a daemon died before it could say so.
+        let next = |endpoint: &&Endpoint| {
+            ports.iter().any(|p| p.spec.endpoint == endpoint.id && p.spec.gateways.is_empty())
+        };
+        let way_out = record.way_out().filter(next).map(|endpoint| DefaultRoute {
+            interface: endpoint.interface.clone(),
+            gateways: endpoint.gateways(),
+        });
         for held in ports {
             let queues: Vec<OwnedFd> = fds.by_ref().take(held.queues).collect();
-            match record.endpoints.iter().find(|e| e.id == held.spec.endpoint) {
-                Some(endpoint) => plugged.push(self.plug(record, endpoint, &held, queues)?),
+            let Some(endpoint) = record.endpoints.iter().find(|e| e.id == held.spec.endpoint) else {
                 // A daemon died between the two halves of a disconnect.
-                None => {
-                    drop(queues);
-                    let _ = link.send(&ShimRequest::DropPort(held.spec.endpoint));
-                }
-            }
+                drop(queues);
+                let _ = link.tell(&ShimRequest::DropPort(held.spec.endpoint));
+                continue;
+            };
+            plugged.push(self.plug(record, endpoint, &held, queues)?);
+        }
+        if let Some(route) = way_out {
+            let _ = link.tell(&ShimRequest::DefaultRoute(route));
         }
         Ok(())
     }
@@ -111,8 +152,9 @@ impl Daemon {
             mtu: held.spec.mtu,
             trusted: false,
         };
-        let port = super::off_the_runtime(|| self.switch.add_port(&bridge, config, Box::new(transmit), queues))
-            .map_err(|e| ControlError::Conflict(e.to_string()))?;
+        let port =
+            super::off_the_runtime(|| self.switch.add_port(&bridge, config, Box::new(transmit), queues))
+                .map_err(|e| ControlError::Conflict(e.to_string()))?;
         let inside = self.let_out(endpoint, &bridge, &port);
         Ok(Plugged { endpoint: endpoint.id.clone(), bridge, port, inside })
     }
@@ -126,7 +168,7 @@ impl Daemon {
             if !network.has_way_out() {
                 return None;
             }
-            super::directory::translation(network, endpoint)?
+            super::directory::translation(network, endpoint)
         };
         super::off_the_runtime(|| Outside::add(&self.switch, bridge, port, config))
     }
@@ -143,14 +185,16 @@ impl Daemon {
             .map_err(|e| ControlError::Failed(format!("the name service cannot be started: {e}")))
     }
 
-    /// Tells the networks of a container's endpoints that they are there.
-    pub(super) fn enter(&self, record: &Container) {
+    /// Tells the networks of a container's endpoints that they are there, if it has not ended.
+    pub(super) fn enter(&self, id: &str) {
         let books = self.books.lock();
+        let Some(record) = books.containers.get(id).and_then(Live::present) else { return };
+        books.tell_gateways(record, &Arc::new(books.name_view(record)));
         for endpoint in &record.endpoints {
             let Some(network) = books.networks.get(&endpoint.network_id) else { continue };
             if let Some(fabric) = &network.fabric {
                 fabric.enter(record, endpoint);
-                books.refresh_policy(&endpoint.network_id);
+                books.refresh_policy(&endpoint.network_id, None);
             }
             self.events.network("connect", &network.record, Some(&record.id));
         }
@@ -163,6 +207,7 @@ impl Daemon {
             let Some(network) = books.networks.get(&endpoint.network_id) else { continue };
             if let Some(fabric) = &network.fabric {
                 fabric.leave(endpoint);
+                books.refresh_policy(&endpoint.network_id, Some(&record.id));
             }
             self.events.network("disconnect", &network.record, Some(&record.id));
         }
@@ -220,7 +265,16 @@ impl Daemon {
                 let mut books = self.books.lock();
                 match books.containers.get_mut(&id) {
                     Some(live) if live.link.is_some() && live.record.is_running() => {
+                        let port = plugged.port.clone();
                         live.ports.push(plugged);
+                        drop(books);
+                        // Its event may have come before the books knew the port.
+                        if port.is_gone() {
+                            if record.is_attached() {
+                                self.finish(&id, 0);
+                            }
+                            return Err(not_running(&id));
+                        }
                         None
                     }
                     // It ended meanwhile; whoever ended it gave the addresses back.
@@ -234,15 +288,21 @@ impl Daemon {
             Err(error) => Some(error),
         };
         if let Some(error) = failure {
+            // An interface that came to be without becoming a port.
+            let _ = link.ask(&ShimRequest::DropPort(endpoint.id.clone()), SHIM_ANSWER).await;
             self.withdraw(&id, &endpoint);
             return Err(error);
         }
         {
             let books = self.books.lock();
+            // As it is now: it may have ended, or have another name.
+            let present = books.live(&id)?.present();
+            let record = present.filter(|record| record.endpoints.iter().any(|e| e.id == endpoint.id));
+            let record = record.ok_or_else(|| not_running(&id))?;
             let network = books.network(&endpoint.network_id)?;
             if let Some(fabric) = &network.fabric {
-                fabric.enter(&record, &endpoint);
-                books.refresh_policy(&endpoint.network_id);
+                fabric.enter(record, &endpoint);
+                books.refresh_policy(&endpoint.network_id, None);
             }
             self.events.network("connect", &network.record, Some(&id));
         }
@@ -250,7 +310,7 @@ impl Daemon {
             self.republish(&id);
         }
         self.refresh_names(&id);
-        self.rewrite_hosts(&id);
+        self.rewrite_files(&id);
         self.changed.notify_one();
         Ok(())
     }
@@ -276,10 +336,11 @@ impl Daemon {
 
     /// Takes an endpoint out of the books, its addresses last.
     pub(super) fn withdraw(&self, id: &str, endpoint: &Endpoint) {
+        let Ok(lent) = self.books.lock().live(id).map(|live| live.lent(endpoint)) else { return };
         let removed = self.commit(id, |record| record.endpoints.retain(|e| e.id != endpoint.id));
         // A container that has ended meanwhile gave all its addresses back.
         if removed.is_ok_and(|record| !record.has_ended()) {
-            self.release(&[Lent { network_id: endpoint.network_id.clone(), addresses: endpoint.addresses() }]);
+            self.release(&[lent]);
         }
     }
 
@@ -305,7 +366,7 @@ impl Daemon {
             (id, turn)
         };
         let _turn = turn.lock().await;
-        let (endpoint, link, way_out, left) = {
+        let (endpoint, lent, link, way_out, left) = {
             let books = self.books.lock();
             let network_id = books.resolve_network(network)?;
             let network = books.network(&network_id)?;
@@ -327,7 +388,7 @@ impl Daemon {
             })?;
             let link = live.link.clone().filter(|_| record.is_running()).ok_or_else(|| not_running(&id))?;
             let way_out = record.way_out().is_some_and(|e| e.id == endpoint.id);
-            (endpoint, link, way_out, network.record.clone())
+            (endpoint.clone(), live.lent(&endpoint), link, way_out, network.record.clone())
         };
         // Whoever ended it meanwhile gave its addresses back.
         let mut ours = false;
@@ -340,6 +401,7 @@ impl Daemon {
             if let Some(fabric) = books.networks.get(&endpoint.network_id).and_then(|n| n.fabric.as_ref()) {
                 fabric.leave(&endpoint);
             }
+            books.refresh_policy(&endpoint.network_id, None);
             books.containers.get_mut(&id).and_then(|live| {
                 let at = live.ports.iter().position(|p| p.endpoint == endpoint.id)?;
                 Some(live.ports.remove(at))
@@ -351,7 +413,7 @@ impl Daemon {
         // The interface goes with the last descriptor, which is the shim's.
         let dropped = link.ask(&ShimRequest::DropPort(endpoint.id.clone()), SHIM_ANSWER).await;
         if ours {
-            self.release(&[Lent { network_id: endpoint.network_id.clone(), addresses: endpoint.addresses() }]);
+            self.release(&[lent]);
         }
         if way_out && let Some(next) = record.way_out() {
             let route = DefaultRoute { interface: next.interface.clone(), gateways: next.gateways() };
@@ -362,7 +424,7 @@ impl Daemon {
         }
         self.events.network("disconnect", &left, Some(&id));
         self.refresh_names(&id);
-        self.rewrite_hosts(&id);
+        self.rewrite_files(&id);
         self.changed.notify_one();
         dropped.map(drop)
     }

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use nat::engine::{ListenError, Listener, Publisher};
+use nat::engine::{ListenError, Listener, Publisher, UdpListener};
 
 use super::{Daemon, short};
 use crate::control::error::ControlError;
@@ -10,8 +10,14 @@ use crate::control::publish::{self, Binding, Wish};
 use crate::control::record::{Container, ExposedPort, Protocol};
 use crate::outside::Outside;
 
+/// A port of the host that is held.
+pub(super) enum Held {
+    Tcp(Listener),
+    Udp(UdpListener),
+}
+
 /// Ports of the host that are listened at, and lead nowhere yet.
-pub(super) type Listeners = Vec<(Binding, Listener)>;
+pub(super) type Listeners = Vec<(Binding, Held)>;
 
 impl Daemon {
     /// Takes the ports a container is to be reached at.
@@ -25,7 +31,9 @@ impl Daemon {
         }
         let Some(endpoint) = record.way_out() else { return Ok(listeners) };
         if self.outside.is_none() {
-            return Err(ControlError::Failed("ports cannot be published: there is no way out of networks".into()));
+            return Err(ControlError::Failed(
+                "ports cannot be published: there is no way out of networks".into(),
+            ));
         }
         let default = {
             let books = self.books.lock();
@@ -97,7 +105,11 @@ impl Daemon {
             Outside::with_engine(&self.switch, inside, move |engine, id| {
                 for (binding, listener) in listeners {
                     let to = Publisher { inside: id, port: binding.port.port };
-                    if let Err(error) = engine.publish(listener, to) {
+                    let published = match listener {
+                        Held::Tcp(listener) => engine.publish(listener, to).map(drop),
+                        Held::Udp(listener) => engine.publish_udp(listener, to).map(drop),
+                    };
+                    if let Err(error) = published {
                         tracing::warn!("port {} of the host cannot be watched: {error}", binding.host);
                     }
                 }
@@ -114,7 +126,7 @@ impl Daemon {
             return;
         }
         let listeners = if record.bindings.is_empty() {
-            self.take_ports(&record).unwrap_or_else(|error| {
+            super::off_the_runtime(|| self.take_ports(&record)).unwrap_or_else(|error| {
                 tracing::warn!("container {}: {error}", short(id));
                 Listeners::new()
             })
@@ -135,12 +147,13 @@ fn listen(port: ExposedPort, addresses: &[IpAddr], host: u16) -> Result<Listener
     for address in addresses {
         let at = SocketAddr::new(*address, host);
         let listener = match port.protocol {
-            Protocol::Tcp => Listener::new(at),
-            Protocol::Udp => Err(ListenError::Other(at, std::io::ErrorKind::Unsupported.into())),
+            Protocol::Tcp => Listener::new(at).map(Held::Tcp),
+            Protocol::Udp => UdpListener::new(at).map(Held::Udp),
         };
         match listener {
             Ok(listener) => taken.push((Binding { port, address: *address, host }, listener)),
-            Err(ListenError::Address(_) | ListenError::Other(..)) if address.is_ipv6() && !taken.is_empty() => {}
+            Err(ListenError::Address(_) | ListenError::Other(..))
+                if address.is_ipv6() && !taken.is_empty() => {}
             Err(error) => return Err(error),
         }
     }

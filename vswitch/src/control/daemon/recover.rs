@@ -43,6 +43,7 @@ impl Daemon {
     /// Enters a stored record into the books.
     pub(super) fn enter_books(&self, record: Container) {
         let mut books = self.books.lock();
+        let mut others = Vec::new();
         let holds_addresses = !super::is_over(record.status);
         if holds_addresses {
             for endpoint in &record.endpoints {
@@ -51,6 +52,7 @@ impl Daemon {
                     let claimed = network.pools.iter_mut().any(|pool| pool.claim(address).is_ok());
                     if !claimed {
                         tracing::warn!("container {}: {address} is not free", short(&record.id));
+                        others.push((endpoint.network_id.clone(), address));
                     }
                 }
             }
@@ -61,16 +63,17 @@ impl Daemon {
             Status::Exited { code, .. } => Phase::Exited(code),
         };
         books.names.insert(record.name.clone(), record.id.clone());
-        books.containers.insert(record.id.clone(), Live::new(record, phase, holds_addresses));
+        let id = record.id.clone();
+        books.containers.insert(id, Live { others, ..Live::new(record, phase, holds_addresses) });
     }
 
     async fn take_back(self: &Arc<Self>, id: &str) {
         match self.link_up(id).await {
             Ok(link) => {
                 self.drop_unplugged(id);
-                if let Ok(view) = self.view(id) {
-                    self.enter(&view.record);
-                }
+                self.refresh_names(id);
+                self.rewrite_files(id);
+                self.enter(id);
                 self.republish(id);
                 tokio::spawn(self.clone().follow(id.to_owned(), link));
             }

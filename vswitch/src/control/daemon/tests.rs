@@ -11,7 +11,16 @@ fn daemon(dir: &Path) -> Arc<Daemon> {
     let switch = Switch::new(&SwitchConfig { workers: 1, busy_poll: Duration::ZERO }, &events).unwrap();
     let store = Store::open(&dir.join("db")).unwrap();
     let resolver = Resolver::new(crate::names::Config::default());
-    Daemon::new(switch, store, dir.to_owned(), resolver, None, Tunnels::new(TunnelConfig { port: port(), ..TunnelConfig::default() })).unwrap()
+    Daemon::new(
+        switch,
+        store,
+        dir.to_owned(),
+        resolver,
+        None,
+        false,
+        Tunnels::new(TunnelConfig { port: port(), ..TunnelConfig::default() }),
+    )
+    .unwrap()
 }
 
 /// Some free UDP port, another one each time.
@@ -39,7 +48,14 @@ fn create(daemon: &Arc<Daemon>, name: &str) -> (String, IpAddr) {
 }
 
 fn addresses(daemon: &Daemon, id: &str) -> Vec<IpAddr> {
-    daemon.view(id).unwrap().record.endpoints.iter().flat_map(|e| e.addresses()).collect()
+    daemon
+        .view(id)
+        .unwrap()
+        .record
+        .endpoints
+        .iter()
+        .flat_map(super::super::record::Endpoint::addresses)
+        .collect()
 }
 
 fn network(daemon: &Daemon, body: &serde_json::Value) -> Result<String, ControlError> {
@@ -91,8 +107,11 @@ async fn the_three_networks_are_there_from_the_start_and_stay_the_same() {
 async fn networks_are_made_found_and_removed() {
     let dir = tempfile::tempdir().unwrap();
     let daemon = daemon(dir.path());
-    let id = network(&daemon, &serde_json::json!({"Name": "web", "IPAM": {"Config": [{"Subnet": "10.9.0.0/24"}]}}))
-        .unwrap();
+    let id = network(
+        &daemon,
+        &serde_json::json!({"Name": "web", "IPAM": {"Config": [{"Subnet": "10.9.0.0/24"}]}}),
+    )
+    .unwrap();
     assert_eq!(daemon.network(&id[..8]).unwrap().record.name, "web");
     let again = network(&daemon, &serde_json::json!({"Name": "web"}));
     assert_eq!(refusal(again), "network with name web already exists");
@@ -148,7 +167,8 @@ async fn sockets_for_overlays_are_open_only_as_long_as_there_are_overlays() {
     for name in ["one", "two"] {
         let vni = if name == "one" { "1" } else { "2" };
         let options = serde_json::json!({"vni": vni, "peers": "192.0.2.2"});
-        network(&daemon, &serde_json::json!({"Name": name, "Driver": "overlay", "Options": options})).unwrap();
+        network(&daemon, &serde_json::json!({"Name": name, "Driver": "overlay", "Options": options}))
+            .unwrap();
     }
     daemon.remove_network("one").unwrap();
     assert!(!is_free());
@@ -167,7 +187,8 @@ async fn sockets_for_overlays_are_open_only_as_long_as_there_are_overlays() {
 async fn a_refused_container_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let daemon = daemon(dir.path());
-    network(&daemon, &serde_json::json!({"Name": "web", "IPAM": {"Config": [{"Subnet": "10.9.0.0/24"}]}})).unwrap();
+    network(&daemon, &serde_json::json!({"Name": "web", "IPAM": {"Config": [{"Subnet": "10.9.0.0/24"}]}}))
+        .unwrap();
     let free = || {
         let books = daemon.books.lock();
         books.networks.values().flat_map(|n| &n.pools).map(Pool::len).sum::<u128>()
@@ -222,7 +243,9 @@ async fn a_renamed_container_has_one_name() {
     let daemon = daemon(dir.path());
     let (first, _) = create(&daemon, "first");
     create(&daemon, "second");
-    assert!(refusal(daemon.rename("first", "second")).starts_with("Conflict. The container name \"/second\""));
+    assert!(
+        refusal(daemon.rename("first", "second")).starts_with("Conflict. The container name \"/second\"")
+    );
     assert!(refusal(daemon.rename("first", "no/slash")).starts_with("Invalid container name"));
     daemon.rename("first", "third").unwrap();
     assert_eq!(daemon.resolve("third").unwrap(), first);
@@ -263,7 +286,10 @@ async fn links_name_what_runs() {
         wants.networks[0].links = vec![link.into()];
         daemon.create(wants, None)
     };
-    assert!(refusal(linked("web", "db:sql")).starts_with("Cannot link to a non running container: /db AS /web/sql"));
+    assert!(
+        refusal(linked("web", "db:sql"))
+            .starts_with("Cannot link to a non running container: /db AS /web/sql")
+    );
     assert!(refusal(linked("web", "nobody")).starts_with("could not get container for nobody"));
     daemon.commit(&db.id, |record| record.status = Status::Running { since: 1 }).unwrap();
     let web = linked("web", "db:sql").unwrap();
@@ -275,4 +301,36 @@ async fn links_name_what_runs() {
     assert_eq!(value("SQL_ENV_PASSWORD"), Some("x"));
     let hosts = std::fs::read_to_string(web.dir.join("hosts")).unwrap();
     assert!(hosts.contains(&format!("172.17.0.2\tsql {} db\n", short(&db.id))), "{hosts}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn networks_with_ipv6_are_advertised_as_long_as_they_are_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = daemon(dir.path());
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let sent = |id: &str| {
+        let books = daemon.books.lock();
+        books.network(id).unwrap().fabric.as_ref().unwrap().gateway.stats().router_advertisements
+    };
+    let v4 = network(&daemon, &serde_json::json!({"Name": "v4"})).unwrap();
+    let before = tasks();
+    let v6 = serde_json::json!({"Name": "v6", "EnableIPv6": true, "IPAM": {"Config": [{"Subnet": "fd00:77::/64"}]}});
+    let v6 = network(&daemon, &v6).unwrap();
+    let mut counts = Vec::new();
+    // The task counts its time from its first turn.
+    tokio::task::yield_now().await;
+    for pause in [
+        Duration::ZERO,
+        advertise::FIRST,
+        advertise::EVERY.saturating_sub(Duration::from_secs(1)),
+        Duration::from_secs(1),
+    ] {
+        tokio::time::sleep(pause + Duration::from_millis(1)).await;
+        counts.push(sent(&v6));
+    }
+    assert_eq!(counts, [0, 1, 1, 2]);
+    assert_eq!(sent(&v4), 0);
+    daemon.remove_network("v6").unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(tasks(), before);
 }

@@ -210,7 +210,9 @@ pub enum NetError {
     #[error("learning is for networks whose peers are given by hand: add -o peers=ADDRESS,ADDRESS")]
     LearningWithoutPeers,
     /// Not there yet.
-    #[error("overlay networks cannot be encrypted yet: leave out the option encrypted, or protect the hosts' own network")]
+    #[error(
+        "overlay networks cannot be encrypted yet: leave out the option encrypted, or protect the hosts' own network"
+    )]
     Encrypted,
     /// Not there for this driver.
     #[error("{0} networks have no IPv6 yet: leave out --ipv6")]

@@ -78,11 +78,7 @@ pub struct IpamConfigRequest {
     #[serde(deserialize_with = "nullable")]
     pub subnet: String,
     /// CIDR; the whole subnet if empty.
-    #[serde(
-        rename = "IPRange",
-        deserialize_with = "nullable",
-        skip_serializing_if = "String::is_empty"
-    )]
+    #[serde(rename = "IPRange", deserialize_with = "nullable", skip_serializing_if = "String::is_empty")]
     pub ip_range: String,
     /// The first free address if empty.
     #[serde(deserialize_with = "nullable", skip_serializing_if = "String::is_empty")]

@@ -264,7 +264,8 @@ fn settings(view: &ContainerView) -> Value {
     let top = |key: &str, none: Value| top.as_ref().map_or(none, |e| e[key].clone());
     let shares = matches!(c.mode, Mode::Container(_));
     let ports = if c.is_running() { port_map(c) } else { Map::new() };
-    let key = if view.netns == Path::new("") || shares { String::new() } else { view.netns.display().to_string() };
+    let key =
+        if view.netns == Path::new("") || shares { String::new() } else { view.netns.display().to_string() };
     json!({
         "Bridge": "",
         "SandboxID": if shares { "" } else { c.id.as_str() },

@@ -6,7 +6,7 @@ use nat::engine::{Direction, FlowInfo};
 use nat::flow::Protocol;
 use serde_json::{Value, json};
 
-use crate::control::daemon::Daemon;
+use crate::control::daemon::{Daemon, off_the_runtime};
 use crate::outside::Outside;
 
 fn protocol(protocol: Protocol) -> &'static str {
@@ -47,7 +47,7 @@ pub fn flows(daemon: &Daemon, of: Option<&str>) -> Value {
             view.ports.into_iter().map(move |p| (p.port.uid(), (id.clone(), name.clone())))
         })
         .collect();
-    let mut all = Outside::flows(daemon.switch());
+    let mut all = off_the_runtime(|| Outside::flows(daemon.switch()));
     all.sort_by_key(|flow| (flow.port, std::cmp::Reverse(flow.info.age)));
     let shown = all.iter().filter_map(|f| {
         let (id, name) = owners.get(&f.port)?;
@@ -55,7 +55,7 @@ pub fn flows(daemon: &Daemon, of: Option<&str>) -> Value {
     });
     let shown: Vec<Value> = shown.collect();
     let mut counted: BTreeMap<&str, u64> = BTreeMap::new();
-    for counters in Outside::counters(daemon.switch()) {
+    for counters in off_the_runtime(|| Outside::counters(daemon.switch())) {
         for (reason, n) in counters.reasons() {
             *counted.entry(reason.name()).or_default() += n;
         }

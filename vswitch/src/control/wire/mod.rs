@@ -21,6 +21,7 @@ pub fn port(port: &Port) -> Value {
         "Container": port.owner(),
         "Interface": port.interface(),
         "Number": port.no(),
+        "Local": port.is_trusted(),
         "Up": port.is_up(),
         "AdminUp": port.admin_up(),
         "Hairpin": port.hairpin(),

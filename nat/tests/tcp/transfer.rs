@@ -1,0 +1,168 @@
+//! Bytes arrive as they were sent, in time.
+
+use std::{net::Shutdown, net::TcpStream, time::Duration};
+
+use nat::config::Config;
+
+use crate::{
+    lab as good_lab,
+    lab::{Impairment, Lab, ran_as_user, stream},
+    pair,
+};
+
+/// Sends `len` bytes from one to the other and half-closes behind them.
+fn carry(mut from: &TcpStream, mut to: &TcpStream, len: u64, rest: Duration) {
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            stream::send(&mut from, len);
+            from.shutdown(Shutdown::Write).unwrap();
+        });
+        assert_eq!(stream::receive(&mut to, rest), len);
+    });
+}
+
+fn both_ways(lab: &Lab, v6: bool, len: u64) {
+    let (inside, outside) = pair(lab, v6);
+    carry(&inside, &outside, len, Duration::ZERO);
+    carry(&outside, &inside, len, Duration::ZERO);
+}
+
+#[test]
+fn every_mtu_and_both_versions_carry_both_ways() {
+    if ran_as_user() {
+        return;
+    }
+    for mtu in [1280, 1500, 9000, 65520] {
+        let lab = Lab::new(mtu, Config::default(), Impairment::default());
+        for v6 in [false, true] {
+            both_ways(&lab, v6, 20_000_000);
+        }
+        lab.ask(|engine, _| {
+            let counters = engine.counters();
+            assert_eq!(counters.timeouts, 0, "{counters:?}");
+        });
+    }
+}
+
+#[test]
+fn both_directions_at_once_and_many_connections() {
+    if ran_as_user() {
+        return;
+    }
+    let lab = good_lab();
+    let pairs: Vec<_> = (0..50).map(|i| pair(&lab, i % 2 == 0)).collect();
+    std::thread::scope(|scope| {
+        for (inside, outside) in &pairs {
+            scope.spawn(|| carry(inside, outside, 1_000_000, Duration::ZERO));
+            scope.spawn(|| carry(outside, inside, 1_000_000, Duration::ZERO));
+        }
+    });
+}
+
+#[test]
+fn a_reader_that_does_not_keep_up_slows_the_sender_down_and_loses_nothing() {
+    if ran_as_user() {
+        return;
+    }
+    let lab = good_lab();
+    let rest = Duration::from_millis(2);
+    std::thread::scope(|scope| {
+        for flip in [false, true] {
+            let lab = &lab;
+            scope.spawn(move || {
+                let (inside, outside) = pair(lab, false);
+                let (from, to) = if flip { (&inside, &outside) } else { (&outside, &inside) };
+                carry(from, to, 100_000_000, rest);
+            });
+        }
+    });
+    lab.ask(|engine, _| {
+        let counters = engine.counters();
+        assert_eq!(counters.timeouts, 0, "{counters:?}");
+    });
+}
+
+#[test]
+fn a_reader_that_pauses_for_seconds_gets_the_rest() {
+    if ran_as_user() {
+        return;
+    }
+    let lab = good_lab();
+    std::thread::scope(|scope| {
+        for flip in [false, true] {
+            let lab = &lab;
+            scope.spawn(move || {
+                let (inside, outside) = pair(lab, false);
+                let (from, to) = if flip { (&inside, &outside) } else { (&outside, &inside) };
+                std::thread::scope(|scope| {
+                    scope.spawn(|| {
+                        stream::send(&mut &*from, 80_000_000);
+                        from.shutdown(Shutdown::Write).unwrap();
+                    });
+                    // Long enough for windows to shut and probes to be sent.
+                    std::thread::sleep(Duration::from_secs(3));
+                    assert_eq!(stream::receive(&mut &*to, Duration::ZERO), 80_000_000);
+                });
+            });
+        }
+    });
+}
+
+fn lossy(lose_in: u32, lose_out: u32, delay: Duration, len: u64) {
+    let impairment = Impairment { lose_in, lose_out, random: true, delay };
+    let lab = Lab::new(1500, Config::default(), impairment);
+    both_ways(&lab, false, len);
+}
+
+#[test]
+fn one_frame_in_a_hundred_lost() {
+    if ran_as_user() {
+        return;
+    }
+    lossy(100, 100, Duration::ZERO, 100_000_000);
+}
+
+#[test]
+fn a_delay_of_200_ms() {
+    if ran_as_user() {
+        return;
+    }
+    lossy(0, 0, Duration::from_millis(100), 50_000_000);
+}
+
+#[test]
+fn loss_and_delay() {
+    if ran_as_user() {
+        return;
+    }
+    lossy(100, 100, Duration::from_millis(20), 30_000_000);
+}
+
+/// 1 GiB each way over a path that loses one frame in a hundred, and over one of 200 ms.
+#[test]
+#[ignore = "takes minutes"]
+fn a_gigabyte_each_way_survives_loss_and_delay() {
+    if ran_as_user() {
+        return;
+    }
+    lossy(100, 100, Duration::ZERO, 1 << 30);
+    lossy(0, 0, Duration::from_millis(100), 1 << 30);
+}
+
+/// 1 GiB each way to a reader that is slower than the sender, and to one whose sender has closed
+/// its half long before.
+#[test]
+#[ignore = "takes minutes"]
+fn a_gigabyte_each_way_survives_a_slow_reader() {
+    if ran_as_user() {
+        return;
+    }
+    let lab = good_lab();
+    for flip in [false, true] {
+        let (inside, outside) = pair(&lab, false);
+        let (from, to) = if flip { (&inside, &outside) } else { (&outside, &inside) };
+        // The other direction is closed first.
+        to.shutdown(Shutdown::Write).unwrap();
+        carry(from, to, 1 << 30, Duration::from_millis(1));
+    }
+}
