@@ -1,6 +1,7 @@
 //! The control side: networks, containers, the store, the API, the daemon.
 
 pub mod api;
+pub mod cluster;
 pub mod daemon;
 pub mod error;
 pub mod events;
