@@ -1,6 +1,7 @@
 //! The measurements, and the rounds in which the peers take turns.
 
 mod attach;
+mod control;
 pub(crate) mod nat;
 mod pps;
 mod rtt;
@@ -124,6 +125,7 @@ pub(crate) fn run(
             Suite::Pps => in_turn(&pps::Pps, options, peers, &mut place, results),
             Suite::Attach => attach::run(options, peers, &mut place, results),
             Suite::Scale => scale::run(options, peers, &mut place, results),
+            Suite::Control => control::run(options, peers, &mut place, results),
             outside => nat::run(outside, options, ways, &mut place, results),
         }?;
     }

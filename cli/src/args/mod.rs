@@ -100,6 +100,12 @@ pub struct Daemon {
     /// Give the host an interface on every network, with the gateway's addresses (as root)
     #[arg(long)]
     pub host_interface: bool,
+    /// Address of this host that other hosts know it by [default: as the routing table chooses]
+    #[arg(long, value_name = "IP")]
+    pub advertise: Option<std::net::IpAddr>,
+    /// UDP port of the overlay networks, the same on all hosts
+    #[arg(long, value_name = "PORT", default_value_t = 4789, value_parser = clap::value_parser!(u16).range(1..))]
+    pub vxlan_port: u16,
 }
 
 /// `--format`.

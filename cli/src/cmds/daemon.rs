@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use vswitch::control::daemon::TunnelConfig;
 use vswitch::control::paths;
 use vswitch::control::serve::{self, Config};
 use vswitch::dataplane::SwitchConfig;
@@ -30,6 +31,7 @@ pub fn run(host: Option<&str>, args: &Daemon, starter: Option<&Channel>) -> Outc
             idle_exit: args.idle_exit.map(Duration::from_secs),
             live_restore: args.live_restore,
             host_interface: args.host_interface,
+            tunnels: TunnelConfig { advertise: args.advertise, port: args.vxlan_port },
         };
         serve::run(&config, || report(starter, &Readiness::Ready)).map_err(|e| Failure::new(e.to_string()))
     })();

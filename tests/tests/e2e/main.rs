@@ -26,6 +26,7 @@ mod list;
 mod modes;
 mod names;
 mod network_json;
+mod overlay;
 mod resolve;
 mod restart;
 mod run;

@@ -13,7 +13,7 @@ use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::api;
-use super::daemon::Daemon;
+use super::daemon::{Daemon, TunnelConfig, Tunnels};
 use super::error::ControlError;
 use super::store::{Store, StoreError};
 use crate::dataplane::{PortEvent, Switch, SwitchConfig};
@@ -30,6 +30,8 @@ pub struct Config {
     pub switch: SwitchConfig,
     /// It ends by itself this long after the last container left.
     pub idle_exit: Option<Duration>,
+    /// How other hosts reach this one.
+    pub tunnels: TunnelConfig,
     /// Containers outlive an orderly end, as with Docker's flag of this name.
     pub live_restore: bool,
     /// The host has an interface on every network, with the gateway's addresses.
@@ -174,8 +176,16 @@ async fn serve(
             None
         }
     };
-    let daemon =
-        Daemon::new(switch, store, config.data_dir.clone(), resolver, outside, config.host_interface)?;
+    let tunnels = Tunnels::new(config.tunnels.clone());
+    let daemon = Daemon::new(
+        switch,
+        store,
+        config.data_dir.clone(),
+        resolver,
+        outside,
+        config.host_interface,
+        tunnels,
+    )?;
     let (listener, socket_lock) = listen(&config.socket)?;
     daemon.recover().await?;
 

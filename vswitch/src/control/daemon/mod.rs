@@ -12,6 +12,7 @@ mod ports;
 mod recover;
 #[cfg(test)]
 mod tests;
+mod tunnels;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -33,10 +34,12 @@ use super::store::Store;
 use crate::dataplane::{Bridge, Port, Switch};
 use crate::names::Resolver;
 use crate::outside::{Inside, Outside, Subnets};
+use crate::overlay::OverlayNetwork;
 use crate::sandbox::spec::ShimRequest;
 
 pub use directory::Directory;
 pub use life::ended;
+pub use tunnels::{TunnelConfig, Tunnels};
 
 /// How long a shim has to answer; all it does by itself takes milliseconds.
 const SHIM_ANSWER: Duration = Duration::from_secs(10);
@@ -154,6 +157,8 @@ struct Network {
     pools: Vec<Pool>,
     /// Its switching, where it has any.
     fabric: Option<directory::Fabric>,
+    /// Its tunnels to other hosts, where it spans some.
+    overlay: Option<OverlayNetwork>,
 }
 
 impl Network {
@@ -191,6 +196,7 @@ pub struct Daemon {
     outside: Option<Outside>,
     /// The host has an interface on every network, and these are their subnets.
     host_subnets: Option<Arc<Subnets>>,
+    tunnels: Tunnels,
     free_ports: Mutex<FreePorts>,
     events: Events,
     changed: Notify,
@@ -356,6 +362,7 @@ impl Daemon {
         resolver: Arc<Resolver>,
         outside: Option<Outside>,
         host_interface: bool,
+        tunnels: Tunnels,
     ) -> Result<Arc<Self>, ControlError> {
         if host_interface {
             host_interface::permitted()?;
@@ -369,6 +376,7 @@ impl Daemon {
             resolver,
             outside,
             host_subnets: host_interface.then(Arc::default),
+            tunnels,
             free_ports: Mutex::default(),
             events: Events::default(),
             changed: Notify::new(),
