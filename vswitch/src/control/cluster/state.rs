@@ -93,6 +93,9 @@ pub(super) struct State {
     /// Somebody later than this has written the store's content.
     pub(super) newer: Option<u32>,
     pub(super) left: bool,
+    /// A defect on purpose, for the simulation to find: what others held is given back at once.
+    #[cfg(test)]
+    pub(super) impatient: bool,
 }
 
 impl State {
@@ -127,6 +130,8 @@ impl State {
             joined_before: false,
             newer: None,
             left: false,
+            #[cfg(test)]
+            impatient: false,
         }
     }
 
@@ -142,6 +147,15 @@ impl State {
             vtep: self.config.vtep,
             joined,
         }
+    }
+
+    /// How long what an absent node holds stays its own.
+    pub(super) fn patience(&self) -> Duration {
+        #[cfg(test)]
+        if self.impatient {
+            return Duration::ZERO;
+        }
+        self.config.grace
     }
 
     // -- What the store says
