@@ -71,6 +71,7 @@ impl Trunk for Sockets {
         SHARD.with_borrow_mut(|shard| {
             if let Some(Shard { engine, ways }) = shard {
                 engine.turn(ways);
+                shard::tell(engine);
             }
         });
     }
@@ -93,6 +94,7 @@ impl Beyond for Handover {
         SHARD.with_borrow_mut(|shard| {
             if let Some(Shard { engine, ways }) = shard {
                 engine.flush(ways);
+                shard::tell(engine);
             }
         });
     }
