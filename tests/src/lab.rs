@@ -75,11 +75,17 @@ impl Lab {
     /// One more namespace, behind the world.
     pub fn far(&self) -> Arc<Netns> {
         let far = Arc::new(Netns::beside(&self.host));
-        self.world.run("sysctl", &["-q", "-w", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"]).ok();
-        join(&self.world, "far0", &["203.0.113.1/24", "2001:db8:71::1/64"], &far, "near0", &[
-            "203.0.113.2/24",
-            "2001:db8:71::2/64",
-        ]);
+        self.world
+            .run("sysctl", &["-q", "-w", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"])
+            .ok();
+        join(
+            &self.world,
+            "far0",
+            &["203.0.113.1/24", "2001:db8:71::1/64"],
+            &far,
+            "near0",
+            &["203.0.113.2/24", "2001:db8:71::2/64"],
+        );
         self.host.run("ip", &["route", "add", "203.0.113.0/24", "via", WORLD]).ok();
         self.host.run("ip", &["-6", "route", "add", "2001:db8:71::/64", "via", WORLD6]).ok();
         far.run("ip", &["route", "add", "default", "via", "203.0.113.1"]).ok();
@@ -115,7 +121,8 @@ impl Lab {
     /// The program `peer` in a container.
     #[track_caller]
     pub fn serve_in(&self, container: &str, arguments: &[&str]) -> Background {
-        let exec = |program: &str, all: &[&str]| self.daemon.exec_command(container, &[&[program], all].concat());
+        let exec =
+            |program: &str, all: &[&str]| self.daemon.exec_command(container, &[&[program], all].concat());
         listening(&mut peer(exec, arguments))
     }
 
@@ -153,11 +160,14 @@ fn listening(command: &mut Command) -> Background {
 fn namespaces() -> (Arc<Netns>, Arc<Netns>) {
     let host = if is_root() { Netns::named() } else { Netns::held() };
     let world = Netns::beside(&host);
-    join(&host, "out0", &["198.51.100.1/24", "198.51.100.11/24", "2001:db8:51::1/64"], &world, "in0", &[
-        "198.51.100.2/24",
-        "198.51.100.3/24",
-        "2001:db8:51::2/64",
-    ]);
+    join(
+        &host,
+        "out0",
+        &["198.51.100.1/24", "198.51.100.11/24", "2001:db8:51::1/64"],
+        &world,
+        "in0",
+        &["198.51.100.2/24", "198.51.100.3/24", "2001:db8:51::2/64"],
+    );
     (Arc::new(host), Arc::new(world))
 }
 

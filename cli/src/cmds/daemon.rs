@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use vswitch::control::daemon::HostSide;
 use vswitch::control::paths;
 use vswitch::control::serve::{self, Config};
 use vswitch::dataplane::SwitchConfig;
@@ -29,7 +30,7 @@ pub fn run(host: Option<&str>, args: &Daemon, starter: Option<&Channel>) -> Outc
             switch,
             idle_exit: args.idle_exit.map(Duration::from_secs),
             live_restore: args.live_restore,
-            host_interface: args.host_interface,
+            host: HostSide { interface: args.host_interface, map_loopback: args.map_host_loopback },
         };
         serve::run(&config, || report(starter, &Readiness::Ready)).map_err(|e| Failure::new(e.to_string()))
     })();

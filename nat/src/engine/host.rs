@@ -73,9 +73,12 @@ impl Host {
         self.config.addresses.iter().copied().find(|address| address.is_ipv4() == like.is_ipv4())
     }
 
-    /// The host's address that its connections leave from; unspecified where routes decide.
-    pub(crate) fn outside(&self, like: IpAddr) -> IpAddr {
-        match like {
+    /// The host's address that its connections to `to` leave from; unspecified where routes decide.
+    pub(crate) fn outside(&self, to: IpAddr) -> IpAddr {
+        match to {
+            // The host's own programs see one of them.
+            IpAddr::V4(v4) if v4.is_loopback() => Ipv4Addr::UNSPECIFIED.into(),
+            IpAddr::V6(v6) if v6.is_loopback() => Ipv6Addr::UNSPECIFIED.into(),
             IpAddr::V4(_) => self.config.source_v4.unwrap_or(Ipv4Addr::UNSPECIFIED).into(),
             IpAddr::V6(_) => self.config.source_v6.unwrap_or(Ipv6Addr::UNSPECIFIED).into(),
         }

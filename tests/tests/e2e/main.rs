@@ -20,6 +20,7 @@ mod forbidden;
 mod forwarding;
 mod gateway;
 mod host_interface;
+mod host_loopback;
 mod hostile;
 mod life;
 mod list;

@@ -127,7 +127,8 @@ fn traceroute_shows_the_hops() {
     for (version, to, hops) in routes {
         // By UDP, and by echo requests.
         for by in [&[][..], &["-I"]] {
-            let arguments = [&["traceroute", version, "-n", "-q", "1", "-w", "30", "-m", "8"], by, &[to]].concat();
+            let arguments =
+                [&["traceroute", version, "-n", "-q", "1", "-w", "30", "-m", "8"], by, &[to]].concat();
             let said = lab.daemon.exec("c1", &arguments).ok();
             let seen: Vec<&str> =
                 said.lines().skip(1).filter_map(|line| line.split_whitespace().nth(1)).collect();
@@ -142,15 +143,15 @@ fn nat_ls_shows_both_ends_of_a_flow() {
     lab.container("c1", &[]);
     let at = format!("{WORLD}:7000");
     let _server = lab.serve(&["serve", "tcp", &at]);
-    let mut command = lab.daemon.exec_command("c1", &[tests::bins::path("peer").to_str().unwrap(), "talk", &at]);
+    let mut command =
+        lab.daemon.exec_command("c1", &[tests::bins::path("peer").to_str().unwrap(), "talk", &at]);
     command.stdin(std::process::Stdio::piped());
     let mut talk = tests::Background::start_with_stdin(&mut command);
     let mut stdin = talk.stdin().unwrap();
     std::io::Write::write_all(&mut stdin, b"one\n").unwrap();
     talk.line(|line| line.ends_with("one"));
-    let flow = eventually("the flow", || {
-        flows(&lab.daemon).into_iter().find(|flow| flow["State"] == "ESTABLISHED")
-    });
+    let flow =
+        eventually("the flow", || flows(&lab.daemon).into_iter().find(|flow| flow["State"] == "ESTABLISHED"));
     assert_eq!(flow["Container"], "c1");
     assert_eq!(flow["Direction"], "out");
     assert_eq!(flow["Remote"], at);

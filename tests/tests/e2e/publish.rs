@@ -153,7 +153,9 @@ fn every_form_of_the_flag_listens_where_it_says() {
         web.line(|line| line.starts_with("tcp ") && line.ends_with(&format!(":{port}")));
     }
     // And nowhere else.
-    for at in [format!("{HOST}:7001"), format!("{HOST}:7002"), "127.0.0.1:7003".into(), "127.0.0.1:7004".into()] {
+    for at in
+        [format!("{HOST}:7001"), format!("{HOST}:7002"), "127.0.0.1:7003".into(), "127.0.0.1:7004".into()]
+    {
         let said = lab.ask_from_host(&["ask", "tcp", &at]).fails_with(1);
         assert!(said.contains("refused"), "{at}: {said}");
     }
@@ -162,7 +164,10 @@ fn every_form_of_the_flag_listens_where_it_says() {
 #[test]
 fn publish_all_takes_a_free_port_for_each_exposed_one() {
     let lab = Lab::default();
-    lab.container("web", &["-P", "--expose", "80", "--expose", "90-91", "--expose", "53/udp", "-p", "7000:443"]);
+    lab.container(
+        "web",
+        &["-P", "--expose", "80", "--expose", "90-91", "--expose", "53/udp", "-p", "7000:443"],
+    );
     let all = ports(&lab, "web");
     for port in ["53/udp", "80/tcp", "90/tcp", "91/tcp"] {
         let of: Vec<&String> = all.iter().filter(|line| line.starts_with(&format!("{port} -> "))).collect();
@@ -198,7 +203,8 @@ fn ps_and_docker_show_what_is_published() {
 fn a_port_of_another_program_is_refused_and_nothing_is_half_started() {
     let lab = Lab::default();
     let taken = lab.serve_on_host(&["serve", "tcp", "127.0.0.1:7000"]);
-    let arguments = ["run", "-d", "--name", "web", "-p", "6999:79", "-p", "7000:80", "--", "sleep", "infinity"];
+    let arguments =
+        ["run", "-d", "--name", "web", "-p", "6999:79", "-p", "7000:80", "--", "sleep", "infinity"];
     let said = lab.daemon.run(&arguments).fails_with(125);
     assert!(said.contains("Bind for 0.0.0.0:7000 failed: port is already allocated"), "{said}");
     assert!(said.contains("driver failed programming external connectivity on endpoint web"), "{said}");
@@ -260,7 +266,9 @@ fn both_directions_and_half_close_work_through_a_published_port() {
     let lab = Lab::default();
     lab.container("web", &["-p", "7000:7000"]);
     let mut server = Background::start(
-        &mut lab.daemon.exec_command("web", &[tests::bins::path("stream").to_str().unwrap(), "serve", "7000"]),
+        &mut lab
+            .daemon
+            .exec_command("web", &[tests::bins::path("stream").to_str().unwrap(), "serve", "7000"]),
     );
     server.line(|line| line == "listening");
     let stream = tests::bins::path("stream");

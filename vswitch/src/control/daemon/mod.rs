@@ -177,6 +177,15 @@ struct Books {
     network_names: BTreeMap<String, String>,
 }
 
+/// How the host appears to containers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HostSide {
+    /// It has an interface on every network.
+    pub interface: bool,
+    /// The gateways' addresses lead to its loopback.
+    pub map_loopback: bool,
+}
+
 /// The daemon, as its API sees it.
 pub struct Daemon {
     switch: Switch,
@@ -191,6 +200,8 @@ pub struct Daemon {
     outside: Option<Outside>,
     /// The host has an interface on every network, and these are their subnets.
     host_subnets: Option<Arc<Subnets>>,
+    /// The gateways' addresses lead to the host's loopback, where networks do not say otherwise.
+    map_host_loopback: bool,
     free_ports: Mutex<FreePorts>,
     events: Events,
     changed: Notify,
@@ -344,8 +355,7 @@ impl Books {
 }
 
 impl Daemon {
-    /// Opens the books, with an interface of the host's on every network or not. Follow with
-    /// [`Daemon::recover`].
+    /// Opens the books. Follow with [`Daemon::recover`].
     ///
     /// # Errors
     /// When they cannot be read, or an interface cannot be made.
@@ -355,8 +365,9 @@ impl Daemon {
         data_dir: PathBuf,
         resolver: Arc<Resolver>,
         outside: Option<Outside>,
-        host_interface: bool,
+        host: HostSide,
     ) -> Result<Arc<Self>, ControlError> {
+        let HostSide { interface: host_interface, map_loopback } = host;
         if host_interface {
             host_interface::permitted()?;
         }
@@ -369,6 +380,7 @@ impl Daemon {
             resolver,
             outside,
             host_subnets: host_interface.then(Arc::default),
+            map_host_loopback: map_loopback,
             free_ports: Mutex::default(),
             events: Events::default(),
             changed: Notify::new(),

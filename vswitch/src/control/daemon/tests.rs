@@ -11,7 +11,7 @@ fn daemon(dir: &Path) -> Arc<Daemon> {
     let switch = Switch::new(&SwitchConfig { workers: 1, busy_poll: Duration::ZERO }, &events).unwrap();
     let store = Store::open(&dir.join("db")).unwrap();
     let resolver = Resolver::new(crate::names::Config::default());
-    Daemon::new(switch, store, dir.to_owned(), resolver, None, false).unwrap()
+    Daemon::new(switch, store, dir.to_owned(), resolver, None, HostSide::default()).unwrap()
 }
 
 fn on(networks: &[&str]) -> Vec<EndpointRequest> {
