@@ -103,6 +103,12 @@ pub struct Daemon {
     /// Let containers reach the host's loopback at their gateway's address
     #[arg(long)]
     pub map_host_loopback: bool,
+    /// Address of this host that other hosts know it by [default: as the routing table chooses]
+    #[arg(long, value_name = "IP")]
+    pub advertise: Option<std::net::IpAddr>,
+    /// UDP port of the overlay networks, the same on all hosts
+    #[arg(long, value_name = "PORT", default_value_t = 4789, value_parser = clap::value_parser!(u16).range(1..))]
+    pub vxlan_port: u16,
 }
 
 /// `--format`.

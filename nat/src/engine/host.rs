@@ -75,13 +75,12 @@ impl Host {
 
     /// The host's address that its connections to `to` leave from; unspecified where routes decide.
     pub(crate) fn outside(&self, to: IpAddr) -> IpAddr {
-        match to {
-            // The host's own programs see one of them.
-            IpAddr::V4(v4) if v4.is_loopback() => Ipv4Addr::UNSPECIFIED.into(),
-            IpAddr::V6(v6) if v6.is_loopback() => Ipv6Addr::UNSPECIFIED.into(),
-            IpAddr::V4(_) => self.config.source_v4.unwrap_or(Ipv4Addr::UNSPECIFIED).into(),
-            IpAddr::V6(_) => self.config.source_v6.unwrap_or(Ipv6Addr::UNSPECIFIED).into(),
-        }
+        let (set, any): (Option<IpAddr>, IpAddr) = match to {
+            IpAddr::V4(_) => (self.config.source_v4.map(IpAddr::V4), Ipv4Addr::UNSPECIFIED.into()),
+            IpAddr::V6(_) => (self.config.source_v6.map(IpAddr::V6), Ipv6Addr::UNSPECIFIED.into()),
+        };
+        // Programs of the host that listen on loopback see one of themselves.
+        set.filter(|set| set.is_loopback() || !to.is_loopback()).unwrap_or(any)
     }
 
     /// Longest data of a TCP segment in bytes, without options.

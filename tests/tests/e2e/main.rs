@@ -28,6 +28,7 @@ mod modes;
 mod names;
 mod nat;
 mod network_json;
+mod overlay;
 mod publish;
 mod publish_udp;
 mod resolve;

@@ -1,12 +1,14 @@
 //! The control side: networks, containers, the store, the API, the daemon.
 
 pub mod api;
+pub mod cluster;
 pub mod daemon;
 pub mod error;
 pub mod events;
 pub mod expose;
 pub mod id;
 mod json;
+pub mod kv;
 mod migrate;
 pub mod net;
 pub mod paths;

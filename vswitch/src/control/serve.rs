@@ -13,7 +13,7 @@ use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::api;
-use super::daemon::{Daemon, HostSide};
+use super::daemon::{Daemon, HostSide, TunnelConfig, Tunnels};
 use super::error::ControlError;
 use super::store::{Store, StoreError};
 use crate::dataplane::{PortEvent, Switch, SwitchConfig};
@@ -30,6 +30,8 @@ pub struct Config {
     pub switch: SwitchConfig,
     /// It ends by itself this long after the last container left.
     pub idle_exit: Option<Duration>,
+    /// How other hosts reach this one.
+    pub tunnels: TunnelConfig,
     /// Containers outlive an orderly end, as with Docker's flag of this name.
     pub live_restore: bool,
     /// How the host appears to containers.
@@ -178,7 +180,9 @@ async fn serve(
             None
         }
     };
-    let daemon = Daemon::new(switch, store, config.data_dir.clone(), resolver, outside, config.host)?;
+    let tunnels = Tunnels::new(config.tunnels.clone());
+    let daemon =
+        Daemon::new(switch, store, config.data_dir.clone(), resolver, outside, config.host, tunnels)?;
     let (listener, socket_lock) = listen(&config.socket)?;
     daemon.recover().await?;
 

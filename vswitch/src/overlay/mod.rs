@@ -159,8 +159,13 @@ impl Overlay {
 
     /// Closes the sockets. Networks are to be detached before.
     pub fn close(self, switch: &Switch) {
-        for trunk in self.trunks {
-            switch.remove_trunk(trunk);
+        self.shut(switch);
+    }
+
+    /// The same for sockets that are shared: frames no longer come in by them.
+    pub fn shut(&self, switch: &Switch) {
+        for trunk in &self.trunks {
+            switch.remove_trunk(*trunk);
         }
     }
 }

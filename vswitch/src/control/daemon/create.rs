@@ -17,7 +17,7 @@ use crate::control::net::{IpamConfig, NetError, PoolError};
 use crate::control::publish::{self, Wish};
 use crate::control::record::{Container, Dns, Endpoint, ExposedPort, Mode, Origin, Status};
 use crate::control::request::{CreateReply, CreateRequest, EndpointRequest};
-use crate::sandbox::spec::{EtcFiles, InitSpec, NetworkNamespace, PortSpec, Sandbox, Target};
+use crate::sandbox::spec::{EtcFiles, InitSpec, NetworkNamespace, Place, PortSpec, Sandbox, Target};
 
 /// How long a container that was reserved may take to be started.
 const RESERVATION: Duration = Duration::from_mins(1);
@@ -53,7 +53,8 @@ impl Daemon {
             record.mode = books.mode(&networks)?;
             books.settle_hostname(&mut record, hostname.as_deref())?;
             record.env.extend(books.link_variables(&record, &networks)?);
-            match books.reserve_all(&mut record, &networks) {
+            let reserved = books.reserve_all(&mut record, &networks);
+            match reserved.and_then(|()| books.refuse_unreachable_ports(&record)) {
                 Ok(()) => {}
                 Err(error) => {
                     books.give_back(&record);
@@ -87,7 +88,9 @@ impl Daemon {
     fn reply(&self, record: &Container) -> Result<CreateReply, ControlError> {
         let books = self.books.lock();
         let sandbox = match &record.origin {
-            Origin::Attach { target, .. } => Sandbox::Attach(target.clone()),
+            Origin::Attach { target, netns } => {
+                Sandbox::Attach(Place { target: target.clone(), inode: *netns })
+            }
             Origin::Run { command, log } => Sandbox::Run(InitSpec {
                 argv: command.clone(),
                 hostname: record.hostname.clone(),
@@ -374,8 +377,13 @@ impl Books {
         };
         let live = self.live(other)?;
         match &live.record.origin {
-            Origin::Attach { target, .. } => Ok(NetworkNamespace::Join(target.clone())),
-            Origin::Run { .. } if live.pid > 0 => Ok(NetworkNamespace::Join(Target::Pid(live.pid))),
+            Origin::Attach { target, netns } => {
+                Ok(NetworkNamespace::Join(Place { target: target.clone(), inode: *netns }))
+            }
+            Origin::Run { .. } if live.pid > 0 => {
+                let target = Target::Pid(live.pid);
+                Ok(NetworkNamespace::Join(Place { inode: identity(&target), target }))
+            }
             Origin::Run { .. } => Err(ControlError::Conflict(format!(
                 "cannot join network of a non running container: {other}"
             ))),
@@ -408,6 +416,20 @@ impl Books {
         for request in networks {
             let endpoint = self.reserve(record, request)?;
             record.endpoints.push(endpoint);
+        }
+        Ok(())
+    }
+
+    /// Overlay networks are no way in from outside: ports cannot be published through them.
+    fn refuse_unreachable_ports(&self, record: &Container) -> Result<(), ControlError> {
+        let overlay = |e: &Endpoint| self.networks.get(&e.network_id).is_some_and(|n| n.record.is_overlay());
+        let unreachable = record.way_out().is_none() && record.endpoints.iter().any(overlay);
+        if unreachable && !record.published.is_empty() {
+            return Err(ControlError::Invalid(
+                "ports cannot be published yet for a container that is on overlay networks only: add a bridge \
+                 network, as in --network bridge --network OVERLAY"
+                    .into(),
+            ));
         }
         Ok(())
     }
@@ -480,10 +502,10 @@ impl Books {
         let wished_mac = request.mac_address.as_deref().map(mac_of).transpose()?;
         let endpoint_id = id::new_id()?;
         let (v4, v6, mac) = network.reserve_addresses(request, wished_mac)?;
-        let (gateway4, gateway6) = if network.record.internal {
-            (None, None)
-        } else {
+        let (gateway4, gateway6) = if network.record.has_way_out() {
             gateways(network.record.ipam.config.iter().filter_map(IpamConfig::default_gateway))
+        } else {
+            (None, None)
         };
         Ok(Endpoint {
             id: endpoint_id,

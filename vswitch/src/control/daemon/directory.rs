@@ -72,7 +72,7 @@ impl Fabric {
         }
         let askers = Arc::new(Askers::default());
         let dns = name_service(resolver, record, &names, &askers);
-        let beyond = beyond.filter(|_| !record.internal);
+        let beyond = beyond.filter(|_| record.has_way_out());
         let config = GatewayConfig { dns, beyond, ..configuration(record) };
         let (mac, with_v6) = (config.mac, !config.v6.is_empty());
         let mut queues: Vec<Box<dyn Receive>> = Vec::new();
@@ -241,7 +241,7 @@ fn configuration(record: &NetworkRecord) -> GatewayConfig {
         v4,
         v6,
         mtu: record.mtu(),
-        router: !record.internal,
+        router: record.has_way_out(),
         dns: None,
         dhcp: Some(DhcpConfig::default()),
         beyond: None,

@@ -12,6 +12,7 @@ mod ports;
 mod recover;
 #[cfg(test)]
 mod tests;
+mod tunnels;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -33,10 +34,12 @@ use super::store::Store;
 use crate::dataplane::{Bridge, Port, Switch};
 use crate::names::Resolver;
 use crate::outside::{Inside, Outside, Subnets};
+use crate::overlay::OverlayNetwork;
 use crate::sandbox::spec::ShimRequest;
 
 pub use directory::Directory;
 pub use life::ended;
+pub use tunnels::{TunnelConfig, Tunnels};
 
 /// How long a shim has to answer; all it does by itself takes milliseconds.
 const SHIM_ANSWER: Duration = Duration::from_secs(10);
@@ -154,6 +157,8 @@ struct Network {
     pools: Vec<Pool>,
     /// Its switching, where it has any.
     fabric: Option<directory::Fabric>,
+    /// Its tunnels to other hosts, where it spans some.
+    overlay: Option<OverlayNetwork>,
 }
 
 impl Network {
@@ -202,6 +207,7 @@ pub struct Daemon {
     host_subnets: Option<Arc<Subnets>>,
     /// The gateways' addresses lead to the host's loopback, where networks do not say otherwise.
     map_host_loopback: bool,
+    tunnels: Tunnels,
     free_ports: Mutex<FreePorts>,
     events: Events,
     changed: Notify,
@@ -366,6 +372,7 @@ impl Daemon {
         resolver: Arc<Resolver>,
         outside: Option<Outside>,
         host: HostSide,
+        tunnels: Tunnels,
     ) -> Result<Arc<Self>, ControlError> {
         let HostSide { interface: host_interface, map_loopback } = host;
         if host_interface {
@@ -381,6 +388,7 @@ impl Daemon {
             outside,
             host_subnets: host_interface.then(Arc::default),
             map_host_loopback: map_loopback,
+            tunnels,
             free_ports: Mutex::default(),
             events: Events::default(),
             changed: Notify::new(),

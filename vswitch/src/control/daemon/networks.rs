@@ -1,5 +1,7 @@
 //! Networks: made, listed, removed.
 
+use std::sync::Arc;
+
 use ipnet::IpNet;
 
 use super::directory::Fabric;
@@ -9,8 +11,10 @@ use crate::control::id;
 use crate::control::net::create::{Surroundings, create};
 use crate::control::net::request::NetworkCreateRequest;
 use crate::control::net::selection::PruneFilter;
-use crate::control::net::{IpamConfig, NetworkRecord, Pool, host_routes};
+use crate::control::net::{IpamConfig, NetError, NetworkRecord, Pool, host_routes};
+use crate::dataplane::Bridge;
 use crate::outside::{Apart, Outside};
+use crate::overlay::OverlayNetwork;
 
 type Make = fn(String, u64) -> NetworkRecord;
 
@@ -31,7 +35,7 @@ impl Daemon {
             }
         }
         for record in records {
-            let network = self.network_at_work(record)?;
+            let network = self.network_at_work(&record)?;
             self.books.lock().insert_network(network);
         }
         self.refresh_host_subnets();
@@ -48,20 +52,40 @@ impl Daemon {
     }
 
     /// A network with its pools and its switching; nobody is on it yet.
-    fn network_at_work(&self, record: NetworkRecord) -> Result<Network, ControlError> {
+    fn network_at_work(&self, record: &NetworkRecord) -> Result<Network, ControlError> {
         let pools: Result<Vec<Pool>, _> = record.active().map(IpamConfig::pool).collect();
         let pools = pools.map_err(|e| ControlError::Failed(format!("network {}: {e}", record.name)))?;
-        let fabric = if record.has_addresses() {
+        let failed = |e: String| ControlError::Failed(format!("network {}: {e}", record.name));
+        let mut network = Network { record: record.clone(), pools, fabric: None, overlay: None };
+        if record.has_addresses() {
             let beyond = self.outside.as_ref().map(|_| match &self.host_subnets {
                 Some(subnets) => Apart::around(Outside::beyond(), subnets.clone()),
                 None => Outside::beyond(),
             });
-            let host = self.host_subnets.is_some();
-            Some(off_the_runtime(|| Fabric::new(&self.switch, &self.resolver, beyond, &record, host))?)
-        } else {
-            None
-        };
-        Ok(Network { record, pools, fabric })
+            let host = self.host_subnets.is_some() && !record.is_overlay();
+            let fabric = off_the_runtime(|| Fabric::new(&self.switch, &self.resolver, beyond, record, host));
+            network.fabric = Some(fabric?);
+        }
+        if record.is_overlay()
+            && let Some(fabric) = &network.fabric
+        {
+            match off_the_runtime(|| self.join(record, &fabric.bridge)) {
+                Ok(overlay) => network.overlay = Some(overlay),
+                Err(error) => {
+                    self.tear_down(&network);
+                    return Err(failed(error));
+                }
+            }
+        }
+        Ok(network)
+    }
+
+    /// Joins an overlay network's bridge to its other hosts.
+    fn join(&self, record: &NetworkRecord, bridge: &Arc<Bridge>) -> Result<OverlayNetwork, String> {
+        match record.by_hand() {
+            Some(hand) => self.tunnels.attach_by_hand(&self.switch, bridge, &hand),
+            None => Err(NetError::NoPeers.to_string()),
+        }
     }
 
     /// Makes a network: its id.
@@ -79,7 +103,10 @@ impl Daemon {
             let around = Surroundings { networks: &networks, host_routes: &routes, last_pool: None };
             create(request, id.clone(), now(), &around)?
         };
-        let network = self.network_at_work(record.clone())?;
+        if record.is_overlay() && record.by_hand().is_none() {
+            return Err(NetError::NoPeers.into());
+        }
+        let network = self.network_at_work(&record)?;
         if let Err(error) = self.put(&network_key(&id), &record) {
             self.tear_down(&network);
             return Err(error);
@@ -141,9 +168,14 @@ impl Daemon {
     }
 
     fn tear_down(&self, network: &Network) {
-        if let Some(fabric) = &network.fabric {
-            off_the_runtime(|| fabric.tear_down(&self.switch));
-        }
+        off_the_runtime(|| {
+            if let Some(overlay) = &network.overlay {
+                self.tunnels.detach(&self.switch, overlay);
+            }
+            if let Some(fabric) = &network.fabric {
+                fabric.tear_down(&self.switch);
+            }
+        });
     }
 
     /// Removes the networks that nobody is on: their names.

@@ -165,7 +165,7 @@ impl Daemon {
         let config = {
             let books = self.books.lock();
             let network = &books.network(&endpoint.network_id).ok()?.record;
-            if network.internal {
+            if !network.has_way_out() {
                 return None;
             }
             super::directory::translation(

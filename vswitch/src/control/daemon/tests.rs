@@ -11,7 +11,21 @@ fn daemon(dir: &Path) -> Arc<Daemon> {
     let switch = Switch::new(&SwitchConfig { workers: 1, busy_poll: Duration::ZERO }, &events).unwrap();
     let store = Store::open(&dir.join("db")).unwrap();
     let resolver = Resolver::new(crate::names::Config::default());
-    Daemon::new(switch, store, dir.to_owned(), resolver, None, HostSide::default()).unwrap()
+    Daemon::new(
+        switch,
+        store,
+        dir.to_owned(),
+        resolver,
+        None,
+        HostSide::default(),
+        Tunnels::new(TunnelConfig { port: port(), ..TunnelConfig::default() }),
+    )
+    .unwrap()
+}
+
+/// Some free UDP port, another one each time.
+fn port() -> u16 {
+    std::net::UdpSocket::bind(("0.0.0.0", 0)).unwrap().local_addr().unwrap().port()
 }
 
 fn on(networks: &[&str]) -> Vec<EndpointRequest> {
@@ -118,6 +132,55 @@ async fn networks_are_made_found_and_removed() {
         "bridge is a pre-defined network and cannot be removed"
     );
     assert!(daemon.store.list::<NetworkRecord>("network/").unwrap().iter().all(|n| n.name != "web"));
+}
+
+#[tokio::test]
+async fn an_overlay_is_no_way_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = daemon(dir.path());
+    let lab = serde_json::json!({"Name": "lab", "Driver": "overlay", "Options": {"vni": "42", "peers": "192.0.2.2"}});
+    let id = network(&daemon, &lab).unwrap();
+    let view = daemon.network("lab").unwrap();
+    assert_eq!(view.record.ipam.config[0].subnet.to_string(), "10.0.0.0/24");
+    assert_eq!((view.record.scope().as_str(), view.record.mtu()), ("global", 1450));
+    let again = serde_json::json!({"Name": "two", "Driver": "overlay", "Options": {"vni": "42", "peers": "192.0.2.2"}});
+    assert_eq!(refusal(network(&daemon, &again)), "VNI 42 belongs to network lab");
+
+    let reply = daemon.create(CreateRequest { networks: on(&["lab"]), ..request("first") }, None).unwrap();
+    assert_eq!((reply.ports[0].mtu, reply.ports[0].gateways.len()), (1450, 0));
+    let publish = vec!["8080:80".to_owned()];
+    let wants = CreateRequest { networks: on(&["lab"]), publish: publish.clone(), ..request("second") };
+    assert!(refusal(daemon.create(wants, None)).starts_with("ports cannot be published yet"));
+    let wants = CreateRequest { networks: on(&["lab", "bridge"]), publish, ..request("second") };
+    let reply = daemon.create(wants, None).unwrap();
+    assert_eq!(reply.ports.iter().map(|p| p.gateways.len()).collect::<Vec<_>>(), [0, 1]);
+    daemon.remove_network(&id).unwrap_err();
+}
+
+#[tokio::test]
+async fn sockets_for_overlays_are_open_only_as_long_as_there_are_overlays() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = daemon(dir.path());
+    let port = daemon.tunnels.config().port;
+    let is_free = || std::net::UdpSocket::bind(("0.0.0.0", port)).is_ok();
+    assert!(is_free());
+    for name in ["one", "two"] {
+        let vni = if name == "one" { "1" } else { "2" };
+        let options = serde_json::json!({"vni": vni, "peers": "192.0.2.2"});
+        network(&daemon, &serde_json::json!({"Name": name, "Driver": "overlay", "Options": options}))
+            .unwrap();
+    }
+    daemon.remove_network("one").unwrap();
+    assert!(!is_free());
+    daemon.remove_network("two").unwrap();
+    assert!(is_free());
+    let taken = std::net::UdpSocket::bind(("0.0.0.0", port)).unwrap();
+    let lab = serde_json::json!({"Name": "lab", "Driver": "overlay", "Options": {"vni": "1", "peers": "192.0.2.2"}});
+    let said = refusal(network(&daemon, &lab));
+    assert!(said.contains("is in use"), "{said}");
+    assert!(daemon.network("lab").is_err());
+    drop(taken);
+    network(&daemon, &lab).unwrap();
 }
 
 #[tokio::test]

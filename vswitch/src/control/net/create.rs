@@ -318,12 +318,25 @@ fn check_driver(
     around: &Surroundings<'_>,
 ) -> Result<(), NetError> {
     driver.check_options(&record.options)?;
+    if record.enable_ipv6 && !driver.has_ipv6() {
+        return Err(NetError::NoIpv6(driver.name()));
+    }
+    check_vni(record, around)?;
     if record.enable_ipv6 && record.mtu() < MIN_MTU_IPV6 {
         return Err(NetError::MtuForIpv6(record.mtu()));
     }
     let bridge = record.bridge_name();
     match around.networks.iter().find(|n| n.has_addresses() && n.bridge_name() == bridge) {
         Some(other) => Err(NetError::BridgeName { id: record.id.clone(), bridge, other: other.id.clone() }),
+        None => Ok(()),
+    }
+}
+
+/// A number is one network's on this host.
+fn check_vni(record: &NetworkRecord, around: &Surroundings<'_>) -> Result<(), NetError> {
+    let Some(vni) = record.vni() else { return Ok(()) };
+    match around.networks.iter().find(|n| n.vni() == Some(vni)) {
+        Some(other) => Err(NetError::VniInUse(vni, other.name.clone())),
         None => Ok(()),
     }
 }

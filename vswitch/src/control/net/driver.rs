@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::error::NetError;
-use super::options;
+use super::{options, overlay_options};
 
 /// How far a network reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +41,16 @@ pub trait Driver: Send + Sync {
 
     /// Its networks have subnets and a bridge, and give their endpoints addresses and ports.
     fn has_addresses(&self) -> bool {
+        true
+    }
+
+    /// Its gateways lead out of the network; containers of others need one more network for that.
+    fn has_way_out(&self) -> bool {
+        self.has_addresses()
+    }
+
+    /// Its endpoints may have IPv6 addresses.
+    fn has_ipv6(&self) -> bool {
         true
     }
 
@@ -116,10 +126,40 @@ impl Driver for Null {
     }
 }
 
+/// A switch that spans hosts: VXLAN between them (RFC 7348).
+pub struct Overlay;
+
+impl Driver for Overlay {
+    fn name(&self) -> &'static str {
+        "overlay"
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Global
+    }
+
+    fn has_way_out(&self) -> bool {
+        false
+    }
+
+    fn has_ipv6(&self) -> bool {
+        false
+    }
+
+    /// 1500 without the outer IPv4, UDP and VXLAN headers and the inner Ethernet header.
+    fn default_mtu(&self) -> u32 {
+        1500 - vxlan::OVERHEAD_IPV4
+    }
+
+    fn check_options(&self, options: &BTreeMap<String, String>) -> Result<(), NetError> {
+        overlay_options::check(options)
+    }
+}
+
 /// The kind of a network whose request names none.
 pub const DEFAULT: &str = "bridge";
 
-static ALL: [&dyn Driver; 3] = [&Bridge, &Host, &Null];
+static ALL: [&dyn Driver; 4] = [&Bridge, &Host, &Null, &Overlay];
 
 /// Every driver, sorted by name.
 pub fn all() -> &'static [&'static dyn Driver] {
@@ -145,10 +185,12 @@ mod tests {
     }
 
     #[test]
-    fn only_the_bridge_has_addresses_and_networks_of_the_users_own() {
+    fn bridges_and_overlays_have_addresses_and_networks_of_the_users_own() {
         let of = |name: &str| find(name).map(|d| (d.has_addresses(), d.is_predefined(), d.scope()));
         assert_eq!(of("bridge"), Some((true, false, Scope::Local)));
         assert_eq!(of("host"), Some((false, true, Scope::Local)));
         assert_eq!(of("null"), Some((false, true, Scope::Local)));
+        assert_eq!(of("overlay"), Some((true, false, Scope::Global)));
+        assert_eq!(find("overlay").map(Driver::default_mtu), Some(1450));
     }
 }

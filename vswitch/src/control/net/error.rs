@@ -197,6 +197,29 @@ pub enum NetError {
         /// Longest name in bytes.
         max: usize,
     },
+    /// Peers by hand, and no number.
+    #[error("an overlay network with peers needs the number they know it by: give -o vni=NUMBER")]
+    NoVni,
+    /// Neither a store nor peers.
+    #[error(
+        "an overlay network needs a store that all hosts share (vswitch daemon --store), or its peers by hand: \
+         -o vni=NUMBER -o peers=ADDRESS,ADDRESS"
+    )]
+    NoPeers,
+    /// Learning is for networks by hand; others are told where stations are.
+    #[error("learning is for networks whose peers are given by hand: add -o peers=ADDRESS,ADDRESS")]
+    LearningWithoutPeers,
+    /// Not there yet.
+    #[error(
+        "overlay networks cannot be encrypted yet: leave out the option encrypted, or protect the hosts' own network"
+    )]
+    Encrypted,
+    /// Not there for this driver.
+    #[error("{0} networks have no IPv6 yet: leave out --ipv6")]
+    NoIpv6(&'static str),
+    /// Another network has the number.
+    #[error("VNI {0} belongs to network {1}")]
+    VniInUse(vxlan::Vni, String),
     /// Two bridges with one name.
     #[error(
         "cannot create network {id} ({bridge}): conflicts with network {other} ({bridge}): networks have same bridge name"
@@ -249,6 +272,8 @@ impl NetError {
             | Self::AuxOutside { .. }
             | Self::PoolOverlap
             | Self::MultipleSubnets(_)
+            | Self::Encrypted
+            | Self::VniInUse(..)
             | Self::BridgeName { .. }
             | Self::OptionReserved(_)
             | Self::AddressTaken => Class::Forbidden,

@@ -8,6 +8,7 @@ pub mod error;
 pub mod filters;
 pub mod host_routes;
 pub mod options;
+pub mod overlay_options;
 pub mod pool;
 pub mod record;
 pub mod request;

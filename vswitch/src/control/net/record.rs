@@ -5,10 +5,12 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Serialize};
+use vxlan::Vni;
 
 use super::driver::{self, Driver, Scope};
 use super::error::{NetError, PoolError};
 use super::options;
+use super::overlay_options::{self, ByHand};
 use super::pool::Pool;
 use crate::control::id;
 
@@ -189,6 +191,26 @@ impl NetworkRecord {
         if self.config_only { Scope::Local } else { self.driver().map_or(Scope::Local, Driver::scope) }
     }
 
+    /// Containers reach the outside through its gateway.
+    pub fn has_way_out(&self) -> bool {
+        !self.internal && !self.config_only && self.driver().is_some_and(Driver::has_way_out)
+    }
+
+    /// It spans hosts.
+    pub fn is_overlay(&self) -> bool {
+        !self.config_only && self.driver == driver::Overlay.name()
+    }
+
+    /// Its number, if it spans hosts and has one.
+    pub fn vni(&self) -> Option<Vni> {
+        overlay_options::vni(&self.options).ok().flatten().filter(|_| self.is_overlay())
+    }
+
+    /// What was given by hand, if it spans hosts without a store.
+    pub fn by_hand(&self) -> Option<ByHand> {
+        overlay_options::by_hand(&self.options).ok().flatten().filter(|_| self.is_overlay())
+    }
+
     fn option<T>(&self, key: &str, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
         self.options.get(key).and_then(|value| parse(value))
     }
@@ -196,12 +218,19 @@ impl NetworkRecord {
     /// Longest IP packet in bytes.
     pub fn mtu(&self) -> u32 {
         self.option(options::MTU, |v| options::parse_mtu(v).ok().flatten())
-            .unwrap_or_else(|| self.driver().map_or(1500, Driver::default_mtu))
+            .unwrap_or_else(|| self.default_mtu())
+    }
+
+    fn default_mtu(&self) -> u32 {
+        // The outer header of IPv6 is longer.
+        let over_ipv6 = self.by_hand().is_some_and(|hand| hand.peers.iter().any(IpAddr::is_ipv6));
+        let longer = if over_ipv6 { vxlan::OVERHEAD_IPV6 - vxlan::OVERHEAD_IPV4 } else { 0 };
+        self.driver().map_or(1500, Driver::default_mtu) - longer
     }
 
     /// Its containers reach each other.
     pub fn icc(&self) -> bool {
-        self.option(options::ENABLE_ICC, options::parse_bool).unwrap_or(true)
+        self.is_overlay() || self.option(options::ENABLE_ICC, options::parse_bool).unwrap_or(true)
     }
 
     /// What its containers send out has an address of the host.
