@@ -17,7 +17,7 @@ needed=(
     cc:gcc ip:iproute2 ping:iputils-ping arping:arping nc:netcat-openbsd iperf3:iperf3
     tcpdump:tcpdump tshark:tshark capinfos:wireshark-common ps:procps newuidmap:uidmap
     unshare:util-linux nsenter:util-linux setpriv:util-linux flock:util-linux useradd:passwd udhcpc:udhcpc
-    dig:bind9-dnsutils
+    dig:bind9-dnsutils sysctl:procps curl:curl traceroute:traceroute stun:stun-client
 )
 # Where Docker's client is put on systems that have no package of it alone.
 docker_dir=${CARGO_TARGET_DIR:-$PWD/target}/docker-client
@@ -120,7 +120,7 @@ as_ordinary_user() {
     stage=$(mktemp -d /tmp/vst.XXXXXX)
     chmod 0755 "$stage"
     install -m 0755 "$tests" "$stage/e2e"
-    install -m 0755 "$target"/{vswitch,frames,stream,nameserver,killer} "$(command -v docker)" "$stage"
+    install -m 0755 "$target"/{vswitch,frames,stream,nameserver,killer,peer} "$(command -v docker)" "$stage"
     install -d -m 0700 -o "$user" "$stage"/{home,run,tmp}
     count env -i -C "$stage/home" PATH="$path:$stage" LANG=C.UTF-8 RUST_BACKTRACE=1 USER="$user" \
         HOME="$stage/home" XDG_RUNTIME_DIR="$stage/run" TMPDIR="$stage/tmp" \

@@ -100,6 +100,9 @@ pub struct Daemon {
     /// Give the host an interface on every network, with the gateway's addresses (as root)
     #[arg(long)]
     pub host_interface: bool,
+    /// Let containers reach the host's loopback at their gateway's address
+    #[arg(long)]
+    pub map_host_loopback: bool,
     /// Address of this host that other hosts know it by [default: as the routing table chooses]
     #[arg(long, value_name = "IP")]
     pub advertise: Option<std::net::IpAddr>,

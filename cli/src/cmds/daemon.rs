@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use vswitch::control::daemon::TunnelConfig;
+use vswitch::control::daemon::{HostSide, TunnelConfig};
 use vswitch::control::paths;
 use vswitch::control::serve::{self, Config};
 use vswitch::dataplane::SwitchConfig;
@@ -30,7 +30,7 @@ pub fn run(host: Option<&str>, args: &Daemon, starter: Option<&Channel>) -> Outc
             switch,
             idle_exit: args.idle_exit.map(Duration::from_secs),
             live_restore: args.live_restore,
-            host_interface: args.host_interface,
+            host: HostSide { interface: args.host_interface, map_loopback: args.map_host_loopback },
             tunnels: TunnelConfig { advertise: args.advertise, port: args.vxlan_port },
         };
         serve::run(&config, || report(starter, &Readiness::Ready)).map_err(|e| Failure::new(e.to_string()))

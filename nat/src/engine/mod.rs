@@ -12,6 +12,7 @@
 //! the five places below where `tcp` has its own.
 
 mod build;
+mod claims;
 mod core;
 mod fragments;
 mod host;

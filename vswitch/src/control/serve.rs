@@ -13,7 +13,7 @@ use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::api;
-use super::daemon::{Daemon, TunnelConfig, Tunnels};
+use super::daemon::{Daemon, HostSide, TunnelConfig, Tunnels};
 use super::error::ControlError;
 use super::store::{Store, StoreError};
 use crate::dataplane::{PortEvent, Switch, SwitchConfig};
@@ -34,8 +34,8 @@ pub struct Config {
     pub tunnels: TunnelConfig,
     /// Containers outlive an orderly end, as with Docker's flag of this name.
     pub live_restore: bool,
-    /// The host has an interface on every network, with the gateway's addresses.
-    pub host_interface: bool,
+    /// How the host appears to containers.
+    pub host: HostSide,
 }
 
 /// Why the daemon could not start, or had to end.
@@ -169,7 +169,11 @@ async fn serve(
     });
     let switch = Switch::new(&config.switch, &sink)?;
     let resolver = crate::names::Resolver::new(crate::names::Config::default());
-    let outside = match Outside::new(&switch, &nat::config::Config::default()) {
+    let translation = nat::config::Config {
+        own_address: Some(crate::outside::own_address),
+        ..nat::config::Config::default()
+    };
+    let outside = match Outside::new(&switch, &translation) {
         Ok(outside) => Some(outside),
         Err(error) => {
             tracing::warn!("containers cannot reach the outside: {error}");
@@ -177,15 +181,8 @@ async fn serve(
         }
     };
     let tunnels = Tunnels::new(config.tunnels.clone());
-    let daemon = Daemon::new(
-        switch,
-        store,
-        config.data_dir.clone(),
-        resolver,
-        outside,
-        config.host_interface,
-        tunnels,
-    )?;
+    let daemon =
+        Daemon::new(switch, store, config.data_dir.clone(), resolver, outside, config.host, tunnels)?;
     let (listener, socket_lock) = listen(&config.socket)?;
     daemon.recover().await?;
 

@@ -182,6 +182,15 @@ struct Books {
     network_names: BTreeMap<String, String>,
 }
 
+/// How the host appears to containers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HostSide {
+    /// It has an interface on every network.
+    pub interface: bool,
+    /// The gateways' addresses lead to its loopback.
+    pub map_loopback: bool,
+}
+
 /// The daemon, as its API sees it.
 pub struct Daemon {
     switch: Switch,
@@ -196,6 +205,8 @@ pub struct Daemon {
     outside: Option<Outside>,
     /// The host has an interface on every network, and these are their subnets.
     host_subnets: Option<Arc<Subnets>>,
+    /// The gateways' addresses lead to the host's loopback, where networks do not say otherwise.
+    map_host_loopback: bool,
     tunnels: Tunnels,
     free_ports: Mutex<FreePorts>,
     events: Events,
@@ -350,8 +361,7 @@ impl Books {
 }
 
 impl Daemon {
-    /// Opens the books, with an interface of the host's on every network or not. Follow with
-    /// [`Daemon::recover`].
+    /// Opens the books. Follow with [`Daemon::recover`].
     ///
     /// # Errors
     /// When they cannot be read, or an interface cannot be made.
@@ -361,9 +371,10 @@ impl Daemon {
         data_dir: PathBuf,
         resolver: Arc<Resolver>,
         outside: Option<Outside>,
-        host_interface: bool,
+        host: HostSide,
         tunnels: Tunnels,
     ) -> Result<Arc<Self>, ControlError> {
+        let HostSide { interface: host_interface, map_loopback } = host;
         if host_interface {
             host_interface::permitted()?;
         }
@@ -376,6 +387,7 @@ impl Daemon {
             resolver,
             outside,
             host_subnets: host_interface.then(Arc::default),
+            map_host_loopback: map_loopback,
             tunnels,
             free_ports: Mutex::default(),
             events: Events::default(),

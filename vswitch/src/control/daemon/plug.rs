@@ -168,7 +168,12 @@ impl Daemon {
             if !network.has_way_out() {
                 return None;
             }
-            super::directory::translation(network, endpoint)
+            super::directory::translation(
+                network,
+                endpoint,
+                self.host_subnets.is_some(),
+                self.map_host_loopback,
+            )
         };
         super::off_the_runtime(|| Outside::add(&self.switch, bridge, port, config))
     }

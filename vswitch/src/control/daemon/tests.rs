@@ -17,7 +17,7 @@ fn daemon(dir: &Path) -> Arc<Daemon> {
         dir.to_owned(),
         resolver,
         None,
-        false,
+        HostSide::default(),
         Tunnels::new(TunnelConfig { port: port(), ..TunnelConfig::default() }),
     )
     .unwrap()
