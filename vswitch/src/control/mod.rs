@@ -1,6 +1,7 @@
 //! The control side: networks, containers, the store, the API, the daemon.
 
 pub mod api;
+pub mod cluster;
 pub mod daemon;
 pub mod error;
 pub mod events;
@@ -10,6 +11,7 @@ mod json;
 pub mod kv;
 mod migrate;
 pub mod net;
+pub mod node;
 pub mod paths;
 pub mod publish;
 pub mod record;
