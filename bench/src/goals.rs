@@ -59,6 +59,9 @@ const BOUNDS: &[(&str, &str, &str, f64)] = &[
     ("scale", "2 ports", "resident", 20.0),
     ("scale", "2 ports", "idle CPU", 0.1),
     ("scale", "500 ports", "idle CPU", 0.1),
+    ("control", "500 namespaces, made, attached and found by name", "attach p50", 30.0),
+    ("control", "network ls, 200 networks, 500 containers", "p50", 50.0),
+    ("control", "network inspect lab, 200 networks, 500 containers", "p50", 50.0),
 ];
 
 /// The goals that these results say something about, for every build of this switch among them.

@@ -32,7 +32,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=1000))]
     attachments: Option<u32>,
 
-    /// Namespaces on one switch in the suite `scale` [default: 500, quick: 50]
+    /// Namespaces on one switch in the suites `scale` and `control` [default: 500, quick: 50]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(3..=4000))]
     ports: Option<u32>,
 
@@ -92,6 +92,8 @@ pub(crate) enum Suite {
     Attach,
     /// Hundreds of namespaces on one switch: idle CPU and memory
     Scale,
+    /// Time until a namespace is found by name; time of the lists with hundreds of networks and containers
+    Control,
 }
 
 impl Options {

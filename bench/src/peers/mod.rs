@@ -56,6 +56,11 @@ pub(crate) trait Switch {
     /// Fails when one of its processes has ended.
     fn check(&mut self) -> Result<()>;
 
+    /// Runs a command of it, where there are commands.
+    fn ask(&self, _arguments: &[&str]) -> Result<String> {
+        Err(Error::sentence("it has no commands"))
+    }
+
     /// How many addresses it has learned, where it can tell.
     fn learned(&self) -> Result<Option<usize>> {
         Ok(None)

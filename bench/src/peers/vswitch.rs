@@ -114,14 +114,6 @@ struct Running {
     ports: usize,
 }
 
-impl Running {
-    fn ask(&self, arguments: &[&str]) -> Result<String> {
-        let mut client = std::process::Command::new(&self.program);
-        client.args(["--host", &self.host]).args(arguments);
-        output(client, None)
-    }
-}
-
 impl Switch for Running {
     fn attach(&mut self, netns: &Netns) -> Result<()> {
         let name = format!("{}-{}", self.tag, self.ports);
@@ -135,6 +127,12 @@ impl Switch for Running {
 
     fn check(&mut self) -> Result<()> {
         self.daemon.check()
+    }
+
+    fn ask(&self, arguments: &[&str]) -> Result<String> {
+        let mut client = std::process::Command::new(&self.program);
+        client.args(["--host", &self.host]).args(arguments);
+        output(client, None)
     }
 
     fn learned(&self) -> Result<Option<usize>> {

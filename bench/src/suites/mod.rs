@@ -1,6 +1,7 @@
 //! The measurements, and the rounds in which the peers take turns.
 
 mod attach;
+mod control;
 mod pps;
 mod rtt;
 mod scale;
@@ -117,6 +118,7 @@ pub(crate) fn run(options: &Options, peers: &[Box<dyn Peer>], results: &mut Resu
             Suite::Pps => in_turn(&pps::Pps, options, peers, &mut place, results),
             Suite::Attach => attach::run(options, peers, &mut place, results),
             Suite::Scale => scale::run(options, peers, &mut place, results),
+            Suite::Control => control::run(options, peers, &mut place, results),
         }?;
     }
     Ok(())

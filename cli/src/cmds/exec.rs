@@ -11,8 +11,8 @@ use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde_json::Value;
-use vswitch::sandbox::spec::{EtcFiles, Target};
-use vswitch::sandbox::{etc, ns};
+use vswitch::sandbox::spec::{EtcFiles, Place, Target};
+use vswitch::sandbox::{etc, ns, ns::NsError};
 
 use crate::args::Exec;
 use crate::client::{Client, quote};
@@ -44,11 +44,12 @@ pub fn run(client: Client, args: &Exec) -> Outcome {
         }
         enter(&args.name, &held, foreign(pid).map_err(own)?, files).map_err(own)?;
     } else {
-        if !is_known(&target, &seen) {
-            return Err(gone());
-        }
+        let inode = serde_json::from_value(seen["Vswitch"]["Netns"].clone()).unwrap_or(None);
         let failed = |e: &dyn std::fmt::Display| own(Failure::new(e.to_string()));
-        let netns = ns::open(&target).map_err(|e| failed(&e))?;
+        let netns = match ns::open(&Place { target, inode }) {
+            Err(NsError::Another(_)) => return Err(gone()),
+            opened => opened.map_err(|e| failed(&e))?,
+        };
         ns::enter_owner(&netns).map_err(|e| failed(&e))?;
         if let Some(files) = files {
             etc::own_mounts().and_then(|()| etc::mount_files(&files)).map_err(|e| failed(&e))?;

@@ -1,5 +1,7 @@
 //! `attach` and `detach`: namespaces that somebody else made.
 
+use std::os::unix::fs::symlink;
+
 use tests::{Daemon, Netns, eventually, is_root, leak};
 
 use crate::support::{ports, until_port};
@@ -49,6 +51,25 @@ fn a_namespace_is_attached_by_a_process_in_it() {
     let u1 = daemon.sleeper("u1");
     daemon.ok(&["attach", "--pid", &netns.pid().unwrap().to_string(), "--name", "ns1"]);
     netns.run("ping", &["-c", "2", "-i", "0.2", "-W", "10", &u1.ip]).ok();
+}
+
+#[test]
+fn a_path_that_leads_to_another_namespace_by_now_is_not_entered() {
+    let daemon = Daemon::start();
+    let (first, second) = (Netns::held(), Netns::held());
+    let dir = tempfile::tempdir().unwrap();
+    let link = dir.path().join("ns");
+    symlink(first.path(), &link).unwrap();
+    daemon.ok(&["attach", "--netns", link.to_str().unwrap(), "--name", "ns1"]);
+    std::fs::remove_file(&link).unwrap();
+    symlink(second.path(), &link).unwrap();
+    daemon.ok(&["network", "create", "net1"]);
+    let said = daemon.run(&["network", "connect", "net1", "ns1"]).fails_with(1);
+    assert!(said.contains("another one than before"), "{said}");
+    assert!(!second.run("ip", &["-o", "link"]).ok().contains("eth"));
+    assert!(daemon.exec("ns1", &["true"]).fails_with(1).contains("not running"));
+    let joined = daemon.run(&["run", "--rm", "--network", "container:ns1", "--", "true"]).fails_with(125);
+    assert!(joined.contains("another one than before"), "{joined}");
 }
 
 #[test]

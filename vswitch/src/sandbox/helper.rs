@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use super::channel::{Channel, ChannelError};
 use super::netlink::{Netlink, NetlinkError};
 use super::ns::{self, NsError};
-use super::spec::{DefaultRoute, HelperJob, HelperReply, HelperSpec, MadePort, PortSpec, Target};
+use super::spec::{DefaultRoute, HelperJob, HelperReply, HelperSpec, MadePort, Place, PortSpec};
 use crate::sys::tun::{self, NewTap, TunError};
 
 /// Frames the kernel keeps for the switch in each queue before it drops.
@@ -49,10 +49,10 @@ pub fn main(channel: &Channel) -> Result<(), ChannelError> {
     let (spec, _): (HelperSpec, _) = channel.recv()?;
     let done = match &spec.job {
         HelperJob::SetUp { ports, name_service } => {
-            set_up(&spec.target, ports, *name_service).map(|(made, fds)| (HelperReply::Ready(made), fds))
+            set_up(&spec.place, ports, *name_service).map(|(made, fds)| (HelperReply::Ready(made), fds))
         }
         HelperJob::DefaultRoute(route) => {
-            default_route(&spec.target, route).map(|()| (HelperReply::Done, Vec::new()))
+            default_route(&spec.place, route).map(|()| (HelperReply::Done, Vec::new()))
         }
     };
     match done {
@@ -71,8 +71,8 @@ fn name_service() -> Result<[OwnedFd; 2], HelperError> {
     Ok([udp.into(), tcp.into()])
 }
 
-fn default_route(target: &Target, route: &DefaultRoute) -> Result<(), HelperError> {
-    let target = ns::open(target)?;
+fn default_route(place: &Place, route: &DefaultRoute) -> Result<(), HelperError> {
+    let target = ns::open(place)?;
     ns::enter_owner(&target)?;
     ns::enter(&target)?;
     let mut inside = Netlink::new()?;
@@ -92,11 +92,11 @@ fn add_default_routes(inside: &mut Netlink, index: u32, gateways: &[IpAddr]) -> 
 }
 
 fn set_up(
-    target: &Target,
+    place: &Place,
     ports: &[PortSpec],
     with_names: bool,
 ) -> Result<(Vec<MadePort>, Vec<OwnedFd>), HelperError> {
-    let target = ns::open(target)?;
+    let target = ns::open(place)?;
     ns::enter_owner(&target)?;
     let taps = if ports.is_empty() { Vec::new() } else { make_and_move(&target, ports)? };
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns, unshare};
 
-use super::spec::{NetworkNamespace, Target};
+use super::spec::{NetworkNamespace, Place, Target};
 use crate::sys::nsfd;
 
 /// Why a namespace could not be entered or made.
@@ -23,6 +23,9 @@ pub enum NsError {
     /// Something else is at this path.
     #[error("{0} is not a network namespace")]
     NotANamespace(PathBuf),
+    /// It is not the one that was meant.
+    #[error("the namespace at {0} is another one than before: the one that was attached is gone")]
+    Another(PathBuf),
     /// It belongs to somebody else.
     #[error("{what} belongs to another user: only its owner or root may attach it ({errno})")]
     NotOwner {
@@ -52,7 +55,8 @@ fn errno(e: &std::io::Error) -> Errno {
 ///
 /// # Errors
 /// [`NsError`] says what is wrong with the target.
-pub fn open(target: &Target) -> Result<OwnedFd, NsError> {
+pub fn open(place: &Place) -> Result<OwnedFd, NsError> {
+    let target = &place.target;
     let path = match target {
         Target::Pid(pid) => PathBuf::from(format!("/proc/{pid}/ns/net")),
         Target::Netns(path) => path.clone(),
@@ -65,7 +69,19 @@ pub fn open(target: &Target) -> Result<OwnedFd, NsError> {
         }
         (errno, _) => NsError::System { what: "the namespace cannot be opened", errno },
     })?;
-    if nsfd::is_netns(file.as_fd()) { Ok(file.into()) } else { Err(NsError::NotANamespace(path)) }
+    if !nsfd::is_netns(file.as_fd()) {
+        return Err(NsError::NotANamespace(path));
+    }
+    if let Some(inode) = place.inode {
+        let seen = file.metadata().map_err(|e| NsError::System {
+            what: "the namespace cannot be told from others",
+            errno: errno(&e),
+        })?;
+        if (seen.dev(), seen.ino()) != inode {
+            return Err(NsError::Another(path));
+        }
+    }
+    Ok(file.into())
 }
 
 fn same(a: &OwnedFd, path: &str) -> bool {
@@ -134,8 +150,8 @@ pub fn unshare_container(network: &NetworkNamespace) -> Result<(), NsError> {
     match network {
         NetworkNamespace::Own => flags |= CloneFlags::CLONE_NEWNET,
         NetworkNamespace::Host => {}
-        NetworkNamespace::Join(target) => {
-            let target = open(target)?;
+        NetworkNamespace::Join(place) => {
+            let target = open(place)?;
             enter_owner(&target)?;
             enter(&target)?;
             // Root now, there if not everywhere: no further user namespace is needed.
@@ -206,11 +222,26 @@ mod tests {
 
     #[test]
     fn targets_that_are_no_namespaces_are_told_apart() {
-        assert!(matches!(open(&Target::Pid(i32::MAX)), Err(NsError::NoProcess(_))));
-        assert!(matches!(open(&Target::Netns("/nonexistent/ns".into())), Err(NsError::NoNamespace(_))));
+        assert!(matches!(open(&Target::Pid(i32::MAX).into()), Err(NsError::NoProcess(_))));
+        assert!(matches!(
+            open(&Target::Netns("/nonexistent/ns".into()).into()),
+            Err(NsError::NoNamespace(_))
+        ));
         for other in ["/proc/self/status", "/proc/self/ns/uts"] {
-            assert!(matches!(open(&Target::Netns(other.into())), Err(NsError::NotANamespace(_))), "{other}");
+            assert!(
+                matches!(open(&Target::Netns(other.into()).into()), Err(NsError::NotANamespace(_))),
+                "{other}"
+            );
         }
-        assert!(open(&Target::Pid(std::process::id() as i32)).is_ok());
+        assert!(open(&Target::Pid(std::process::id() as i32).into()).is_ok());
+    }
+
+    #[test]
+    fn a_namespace_that_took_anothers_place_is_refused() {
+        let target = Target::Pid(std::process::id() as i32);
+        let seen = fs::metadata("/proc/self/ns/net").unwrap();
+        let place = |inode| Place { target: target.clone(), inode: Some((seen.dev(), inode)) };
+        assert!(open(&place(seen.ino())).is_ok());
+        assert!(matches!(open(&place(seen.ino() + 1)), Err(NsError::Another(_))));
     }
 }

@@ -159,16 +159,16 @@ impl Shim {
 
     /// Has a helper do something in the sandbox.
     fn help(&self, job: HelperJob) -> Result<(HelperReply, Vec<OwnedFd>), Failure> {
-        let target = match &self.spec.sandbox {
-            Sandbox::Run(_) => Target::Pid(self.pid()),
-            Sandbox::Attach(target) => target.clone(),
+        let place = match &self.spec.sandbox {
+            Sandbox::Run(_) => Target::Pid(self.pid()).into(),
+            Sandbox::Attach(place) => place.clone(),
         };
         let (mut helper, channel) = spawn_self("inner-helper", |command| {
             command.stdin(std::process::Stdio::null());
         })
         .map_err(|e| format!("the helper cannot be started: {e}"))?;
         let talk = || -> Result<(HelperReply, Vec<OwnedFd>), ChannelError> {
-            channel.send(&HelperSpec { target, job }, &[])?;
+            channel.send(&HelperSpec { place, job }, &[])?;
             channel.recv()
         };
         let answer = talk();

@@ -53,11 +53,28 @@ pub enum Target {
     Netns(PathBuf),
 }
 
+/// A namespace as it was first seen. Numbers of processes and paths are used again for others; the
+/// inode of a namespace tells (namespaces(7)).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// Where it is.
+    pub target: Target,
+    /// Device and inode, where they were seen.
+    pub inode: Option<(u64, u64)>,
+}
+
+impl From<Target> for Place {
+    /// Whichever namespace is there.
+    fn from(target: Target) -> Self {
+        Self { target, inode: None }
+    }
+}
+
 /// To a helper: do this there.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct HelperSpec {
     /// Where.
-    pub target: Target,
+    pub place: Place,
     /// What.
     pub job: HelperJob,
 }
@@ -118,7 +135,7 @@ pub enum NetworkNamespace {
     /// That of whoever starts it.
     Host,
     /// That of another container.
-    Join(Target),
+    Join(Place),
 }
 
 /// Files of a container that take the place of the host's.
@@ -177,7 +194,7 @@ pub enum Sandbox {
     /// A command in namespaces of its own.
     Run(InitSpec),
     /// Namespaces that somebody else made.
-    Attach(Target),
+    Attach(Place),
 }
 
 /// To a shim, from whoever started it.

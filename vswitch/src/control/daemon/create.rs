@@ -19,7 +19,7 @@ use crate::control::net::{IpamConfig, NetError, PoolError};
 use crate::control::publish::{self, Wish};
 use crate::control::record::{Container, Dns, Endpoint, ExposedPort, Mode, Origin, Status};
 use crate::control::request::{CreateReply, CreateRequest, EndpointRequest};
-use crate::sandbox::spec::{EtcFiles, InitSpec, NetworkNamespace, PortSpec, Sandbox, Target};
+use crate::sandbox::spec::{EtcFiles, InitSpec, NetworkNamespace, Place, PortSpec, Sandbox, Target};
 
 /// How long a container that was reserved may take to be started.
 const RESERVATION: Duration = Duration::from_mins(1);
@@ -100,7 +100,9 @@ impl Daemon {
     fn reply(&self, record: &Container) -> Result<CreateReply, ControlError> {
         let books = self.books.lock();
         let sandbox = match &record.origin {
-            Origin::Attach { target, .. } => Sandbox::Attach(target.clone()),
+            Origin::Attach { target, netns } => {
+                Sandbox::Attach(Place { target: target.clone(), inode: *netns })
+            }
             Origin::Run { command, log } => Sandbox::Run(InitSpec {
                 argv: command.clone(),
                 hostname: record.hostname.clone(),
@@ -387,8 +389,13 @@ impl Books {
         };
         let live = self.live(other)?;
         match &live.record.origin {
-            Origin::Attach { target, .. } => Ok(NetworkNamespace::Join(target.clone())),
-            Origin::Run { .. } if live.pid > 0 => Ok(NetworkNamespace::Join(Target::Pid(live.pid))),
+            Origin::Attach { target, netns } => {
+                Ok(NetworkNamespace::Join(Place { target: target.clone(), inode: *netns }))
+            }
+            Origin::Run { .. } if live.pid > 0 => {
+                let target = Target::Pid(live.pid);
+                Ok(NetworkNamespace::Join(Place { inode: identity(&target), target }))
+            }
             Origin::Run { .. } => Err(ControlError::Conflict(format!(
                 "cannot join network of a non running container: {other}"
             ))),

@@ -1,0 +1,210 @@
+//! Claiming endpoints and giving them back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::schema::SharedEndpoint;
+use super::state::Claim;
+use super::{Cluster, ClusterError, EndpointWish, Inner, bounded};
+use crate::control::kv::PATIENCE;
+
+/// A claim under way. What the store was told of one that did not succeed is given back.
+struct Asking<'a> {
+    inner: &'a Inner,
+    id: String,
+    name: String,
+}
+
+impl<'a> Asking<'a> {
+    /// Begins; the endpoint if it is held already.
+    fn begin(
+        inner: &'a Inner,
+        wish: EndpointWish,
+    ) -> Result<Result<Self, Arc<SharedEndpoint>>, ClusterError> {
+        let mut turn = inner.turn();
+        match turn.claims.get(&wish.id) {
+            Some(Claim::Held { endpoint, .. }) => return Ok(Err(endpoint.clone())),
+            Some(Claim::Pending(..)) => {
+                return Err(ClusterError::NotJoined(format!("endpoint {} is asked for already", wish.id)));
+            }
+            None => {}
+        }
+        turn.begin_name(&wish.name, &wish.container)?;
+        let (id, name) = (wish.id.clone(), wish.name.clone());
+        turn.claims.insert(id.clone(), Claim::Pending(Box::new(wish), None));
+        Ok(Ok(Self { inner, id, name }))
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        let mut turn = self.inner.turn();
+        if matches!(turn.claims.get(&self.id), Some(Claim::Pending(..))) {
+            turn.claims.remove(&self.id);
+        }
+        turn.end_name(&self.name);
+    }
+}
+
+impl Cluster {
+    /// Claims an address, the Ethernet address that goes with it and the container's name, all or none.
+    ///
+    /// # Errors
+    /// [`ClusterError`], within 5 s. If the store did not answer in time, it may have heard; it is
+    /// told then that nobody wants the claim.
+    pub async fn claim(&self, wish: EndpointWish) -> Result<Arc<SharedEndpoint>, ClusterError> {
+        let inner = self.inner.as_ref();
+        let network = wish.network.clone();
+        let asking = match Asking::begin(inner, wish)? {
+            Ok(asking) => asking,
+            Err(held) => return Ok(held),
+        };
+        let end = Instant::now() + PATIENCE;
+        let mut happened = inner.happened.subscribe();
+        let mut attempt = 0;
+        let work = async {
+            loop {
+                happened.borrow_and_update();
+                let plan = inner.turn().plan_claim(&asking.id, attempt);
+                let plan = match plan {
+                    Ok(plan) => plan,
+                    Err(why) if why.may_pass() => {
+                        if !Inner::happens(&mut happened, end).await {
+                            return Err(why);
+                        }
+                        continue;
+                    }
+                    Err(why) => return Err(why),
+                };
+                let outcome = inner.commit(&plan).await?;
+                let now = inner.now();
+                let held = inner.turn().claim_outcome(&asking.id, &plan, &outcome, now)?;
+                if let Some(endpoint) = held {
+                    return Ok(endpoint);
+                }
+                attempt += 1;
+                self.after_refusal(&network, attempt).await?;
+            }
+        };
+        let result = timeout_at(end + Duration::from_millis(100), work).await;
+        result.unwrap_or(Err(ClusterError::Contended(PATIENCE.as_secs())))
+    }
+
+    /// Others were faster: once it is seen what they have taken, then it is waited a moment.
+    async fn after_refusal(&self, network: &str, attempt: u32) -> Result<(), ClusterError> {
+        if attempt == 1 {
+            let prefix = self.inner.state.lock().keys.endpoints_of(network);
+            let taken = bounded(PATIENCE, self.inner.kv.list(&prefix)).await?;
+            let now = self.inner.now();
+            self.inner.turn().learn(&taken.entries, now);
+        } else {
+            let longest = Duration::from_millis(u64::from(attempt.min(20)) * 10);
+            let pause = self.inner.state.lock().dice.about(longest);
+            sleep(pause).await;
+        }
+        Ok(())
+    }
+
+    /// Gives an endpoint back. It is this node's no longer from this call on, whatever comes of it.
+    ///
+    /// # Errors
+    /// When the store does not know yet; it is told as soon as it answers.
+    pub async fn release(&self, endpoint: &str) -> Result<(), ClusterError> {
+        let inner = self.inner.as_ref();
+        let held = {
+            let mut turn = inner.turn();
+            if !matches!(turn.claims.get(endpoint), Some(Claim::Held { .. })) {
+                return Ok(());
+            }
+            match turn.claims.remove(endpoint) {
+                Some(Claim::Held { endpoint, .. }) => endpoint,
+                _ => return Ok(()),
+            }
+        };
+        let known = inner.state.lock().session_holds().map(|_| ());
+        known?;
+        self.carry_out(|state| state.release_of(&held.network, &held)).await
+    }
+
+    /// Gives an endpoint that is held other aliases.
+    ///
+    /// # Errors
+    /// [`ClusterError::NotHeld`]; when the store does not know yet, which it is told as soon as it answers.
+    pub async fn set_aliases(&self, endpoint: &str, aliases: Vec<String>) -> Result<(), ClusterError> {
+        self.amend(|held| {
+            if held.id != endpoint || held.aliases == aliases {
+                return false;
+            }
+            held.aliases.clone_from(&aliases);
+            true
+        });
+        let held = |id: &str| matches!(self.inner.state.lock().claims.get(id), Some(Claim::Held { .. }));
+        if held(endpoint) {
+            self.settled(|endpoint_held| endpoint_held.id == endpoint).await
+        } else {
+            Err(ClusterError::NotHeld(endpoint.into()))
+        }
+    }
+
+    /// Changes endpoints that are held; the store is told by the way.
+    pub(super) fn amend(&self, mut change: impl FnMut(&mut SharedEndpoint) -> bool) {
+        let mut turn = self.inner.turn();
+        for claim in turn.claims.values_mut() {
+            if let Claim::Held { endpoint, .. } = claim {
+                let mut other = endpoint.as_ref().clone();
+                if change(&mut other) {
+                    *endpoint = other.into();
+                }
+            }
+        }
+    }
+
+    /// Waits until the store has these endpoints as they are to be.
+    pub(super) async fn settled(&self, these: impl Fn(&SharedEndpoint) -> bool) -> Result<(), ClusterError> {
+        let end = Instant::now() + PATIENCE;
+        let mut happened = self.inner.happened.subscribe();
+        loop {
+            happened.borrow_and_update();
+            {
+                let state = self.inner.state.lock();
+                let open = state.claims.values().any(|claim| match claim {
+                    Claim::Held { endpoint, .. } => these(endpoint) && !state.is_settled(endpoint),
+                    Claim::Pending(..) => false,
+                });
+                if !open {
+                    return Ok(());
+                }
+            }
+            if !Inner::happens(&mut happened, end).await {
+                self.inner.state.lock().session_holds()?;
+                return Err(ClusterError::Contended(PATIENCE.as_secs()));
+            }
+        }
+    }
+
+    /// Carries out plans until there is none.
+    pub(super) async fn carry_out(
+        &self,
+        plan: impl Fn(&super::state::State) -> Option<super::repair::Plan>,
+    ) -> Result<(), ClusterError> {
+        let inner = self.inner.as_ref();
+        let end = Instant::now() + PATIENCE;
+        let mut happened = inner.happened.subscribe();
+        let work = async {
+            loop {
+                happened.borrow_and_update();
+                let next = plan(&inner.state.lock());
+                let Some(next) = next else { return Ok(()) };
+                let outcome = inner.commit(&next).await?;
+                let now = inner.now();
+                let wiser = inner.turn().carried_out(&next, &outcome, now);
+                if !wiser && !Inner::happens(&mut happened, end).await {
+                    return Err(ClusterError::Contended(PATIENCE.as_secs()));
+                }
+            }
+        };
+        timeout_at(end, work).await.unwrap_or(Err(ClusterError::Contended(PATIENCE.as_secs())))
+    }
+}

@@ -1,0 +1,186 @@
+//! Making networks and removing them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use tokio::time::{Instant, sleep, timeout_at};
+use vxlan::Vni;
+
+use super::schema::{Epoch, Key, SharedNetwork, Value, decode, encode};
+use super::{Cluster, ClusterError, bounded};
+use crate::control::kv::{Change, Condition, Entry, Outcome, PATIENCE};
+use crate::control::net::subnets::overlap;
+use crate::control::net::{NetError, NetworkRecord};
+
+/// The first VXLAN network identifier that is given, as in Docker.
+const FIRST_VNI: u32 = 256;
+
+/// Gives a network its numbers, and sees that nothing of it is another's.
+fn complete(record: NetworkRecord, others: &[SharedNetwork]) -> Result<SharedNetwork, ClusterError> {
+    for other in others {
+        if other.record.id == record.id {
+            return Err(ClusterError::NotOurs(format!("a network with the id {} exists", record.id)));
+        }
+        if other.record.name == record.name {
+            return Err(NetError::NameTaken(record.name).into());
+        }
+        let mut both = other.record.active().flat_map(|a| record.active().map(move |b| (a.subnet, b.subnet)));
+        if both.any(|(a, b)| overlap(a, b)) {
+            return Err(NetError::PoolOverlap.into());
+        }
+    }
+    let taken: BTreeMap<u32, &str> =
+        others.iter().flat_map(|o| o.vnis.values().map(|vni| (*vni, o.record.name.as_str()))).collect();
+    let mut subnets: Vec<IpNet> =
+        record.active().map(|config| config.subnet).filter(|net| matches!(net, IpNet::V4(_))).collect();
+    let mut vnis = BTreeMap::new();
+    let mut given = BTreeSet::new();
+    if let Some(wanted) = record.vni() {
+        if let Some(owner) = taken.get(&wanted.get()) {
+            return Err(NetError::VniInUse(wanted, (*owner).to_owned()).into());
+        }
+        if !subnets.is_empty() {
+            vnis.insert(subnets.remove(0), wanted.get());
+            given.insert(wanted.get());
+        }
+    }
+    for subnet in subnets {
+        let free = (FIRST_VNI..=Vni::MAX.get()).find(|vni| !taken.contains_key(vni) && !given.contains(vni));
+        let free = free.ok_or_else(|| ClusterError::NotOurs("every VNI is in use".into()))?;
+        vnis.insert(subnet, free);
+        given.insert(free);
+    }
+    Ok(SharedNetwork { record, vnis })
+}
+
+impl Cluster {
+    /// Makes a network. Its id, name, subnets and VNIs are those of no other network of the cluster: no
+    /// two networks are made without one maker seeing the other's.
+    ///
+    /// `plan` gets the networks as they are in the store, and is asked again when others were faster.
+    ///
+    /// # Errors
+    /// [`ClusterError`], within 5 s. If the store did not answer in time, it may have heard.
+    pub async fn create_network(
+        &self,
+        mut plan: impl FnMut(&[SharedNetwork]) -> Result<NetworkRecord, NetError> + Send,
+    ) -> Result<SharedNetwork, ClusterError> {
+        let end = Instant::now() + PATIENCE;
+        let work = async {
+            loop {
+                if let Some(network) = self.try_to_create(&mut plan).await? {
+                    return Ok(network);
+                }
+                let pause = self.inner.state.lock().dice.about(Duration::from_millis(50));
+                sleep(pause).await;
+            }
+        };
+        timeout_at(end, work).await.unwrap_or(Err(ClusterError::Contended(PATIENCE.as_secs())))
+    }
+
+    /// `None` when another was faster.
+    async fn try_to_create(
+        &self,
+        plan: &mut (impl FnMut(&[SharedNetwork]) -> Result<NetworkRecord, NetError> + Send),
+    ) -> Result<Option<SharedNetwork>, ClusterError> {
+        let inner = self.inner.as_ref();
+        let (session, epoch, networks) = {
+            let state = inner.state.lock();
+            (state.session_holds()?.1, state.keys.text(&Key::Epoch), state.keys.networks())
+        };
+        // In this order: whoever makes a network after the epoch was read changes it.
+        let seen = bounded(PATIENCE, inner.kv.list(&epoch)).await?.entries;
+        let seen = seen.iter().find(|entry| entry.key == epoch).map(|entry| entry.version);
+        let listed = bounded(PATIENCE, inner.kv.list(&networks)).await?.entries;
+        let others = self.read_networks(&listed);
+        let network = complete(plan(&others)?, &others)?;
+        let value = encode(&network);
+        let key = Key::Network(network.id().to_owned());
+        // What others could not read is not written.
+        decode(&key, &value).map_err(ClusterError::NotOurs)?;
+        let text = inner.state.lock().keys.text(&key);
+        let when = [
+            session,
+            Condition::Absent(text.clone()),
+            match seen {
+                Some(version) => Condition::Version(epoch.clone(), version),
+                None => Condition::Absent(epoch.clone()),
+            },
+        ];
+        let now_last = encode(&Epoch { network: network.id().to_owned() });
+        let then = [
+            Change::Put { key: epoch, value: now_last, lease: None },
+            Change::Put { key: text.clone(), value: value.clone(), lease: None },
+        ];
+        let now = inner.now();
+        match inner.transaction(&when, &then).await? {
+            Outcome::Done(version) => {
+                let entry = Entry { key: text, value, version };
+                inner.turn().learn(&[entry], now);
+                Ok(Some(network))
+            }
+            Outcome::Refused(found) => {
+                inner.turn().learn(&found, now);
+                // Carried out before, and the answer was lost.
+                let own = found.iter().any(|entry| entry.key == text && entry.value == value);
+                Ok(own.then_some(network))
+            }
+        }
+    }
+
+    /// What was listed; of a network that somebody has spoiled, what it was.
+    fn read_networks(&self, listed: &[Entry]) -> Vec<SharedNetwork> {
+        let state = self.inner.state.lock();
+        let read = listed.iter().filter_map(|entry| {
+            let key = state.keys.read(&entry.key)?;
+            match (decode(&key, &entry.value), &key) {
+                (Ok(Value::Network(network)), _) => Some(network.as_ref().clone()),
+                (Err(_), Key::Network(id)) => state.picture.network(id).map(|known| known.as_ref().clone()),
+                _ => None,
+            }
+        });
+        read.collect()
+    }
+
+    /// Removes a network that nobody is on. One that is gone already is removed.
+    ///
+    /// # Errors
+    /// [`ClusterError::HasEndpoints`] of any node; what the store says, within 5 s.
+    pub async fn remove_network(&self, id: &str) -> Result<(), ClusterError> {
+        let inner = self.inner.as_ref();
+        let (network, endpoints) = {
+            let state = inner.state.lock();
+            if let Some(found) = state.newer {
+                return Err(ClusterError::NewerSchema { found });
+            }
+            (state.keys.text(&Key::Network(id.into())), state.keys.endpoints_of(id))
+        };
+        let when = [Condition::Present(network.clone()), Condition::NoneBelow(endpoints)];
+        let then = [Change::Delete(network.clone())];
+        let outcome = inner.transaction(&when, &then).await?;
+        let now = inner.now();
+        match outcome {
+            Outcome::Done(revision) => {
+                let mut turn = inner.turn();
+                let mut changed = Vec::new();
+                turn.picture.erased(Key::Network(id.into()), revision, &mut changed);
+                turn.absorb(changed, now);
+                Ok(())
+            }
+            Outcome::Refused(found) => {
+                inner.turn().learn(&found, now);
+                if !found.iter().any(|entry| entry.key == network) {
+                    return Ok(());
+                }
+                let state = inner.state.lock();
+                let name = state.picture.network(id).map_or_else(|| id.to_owned(), |n| n.record.name.clone());
+                Err(ClusterError::HasEndpoints { name, id: id.into() })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "networks_tests.rs"]
+mod tests;

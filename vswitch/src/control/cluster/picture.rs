@@ -1,0 +1,271 @@
+//! What a node knows of the store's content: a list at one revision, and every change since.
+//!
+//! The picture only follows what the store says. While the store is silent it stays as it is.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use super::schema::{self, Key, Keys, Node, SharedEndpoint, SharedNetwork, Value};
+use crate::control::kv::{Entry, Event, Snapshot};
+
+/// A key that is there.
+#[derive(Clone, Debug)]
+pub(super) struct Item {
+    /// The revision in which it was put.
+    pub(super) version: u64,
+    /// What it says, or why that cannot be read.
+    pub(super) value: Result<Value, String>,
+    /// What it said last that could be read.
+    last: Option<Value>,
+}
+
+impl Item {
+    /// What to go by: a value that somebody has spoiled is as it was.
+    pub(super) fn shown(&self) -> Option<&Value> {
+        self.value.as_ref().ok().or(self.last.as_ref())
+    }
+
+    /// What it says now.
+    pub(super) fn readable(&self) -> Option<&Value> {
+        self.value.as_ref().ok()
+    }
+}
+
+/// What changed at a key, for those who are told.
+#[derive(Debug)]
+pub(super) struct Changed {
+    pub(super) key: Key,
+    pub(super) before: Option<Value>,
+}
+
+/// The picture.
+#[derive(Debug, Default)]
+pub(super) struct Picture {
+    items: BTreeMap<Key, Item>,
+    /// Keys that go with a node, by its name.
+    of_node: BTreeMap<String, BTreeSet<Key>>,
+    /// Keys that this node has removed, and in which revision: the watch may not have come that far.
+    removed: BTreeMap<Key, u64>,
+    /// Everything up to this revision has been seen.
+    pub(super) revision: u64,
+}
+
+impl Picture {
+    pub(super) fn get(&self, key: &Key) -> Option<&Item> {
+        self.items.get(key)
+    }
+
+    fn set(&mut self, key: Key, item: Option<Item>) -> Option<Changed> {
+        let before = self.items.get(&key).cloned();
+        let node = |item: &Option<Item>| {
+            item.as_ref().and_then(Item::shown).and_then(Value::node).map(ToOwned::to_owned)
+        };
+        let item = item.map(|mut item| {
+            if item.value.is_err() {
+                item.last = before.as_ref().and_then(|before| before.shown().cloned());
+            }
+            item
+        });
+        let (old, new) = (node(&before), node(&item));
+        if old != new {
+            if let Some(old) = old
+                && let Some(keys) = self.of_node.get_mut(&old)
+            {
+                keys.remove(&key);
+                if keys.is_empty() {
+                    self.of_node.remove(&old);
+                }
+            }
+            if let Some(new) = new {
+                self.of_node.entry(new).or_default().insert(key.clone());
+            }
+        }
+        let before_value = before.as_ref().and_then(Item::shown).cloned();
+        let same = before_value.as_ref() == item.as_ref().and_then(Item::shown);
+        match item {
+            Some(item) => self.items.insert(key.clone(), item),
+            None => self.items.remove(&key),
+        };
+        (!same).then_some(Changed { key, before: before_value })
+    }
+
+    fn put(&mut self, key: Key, version: u64, bytes: &[u8]) -> Option<Changed> {
+        let newer = self.items.get(&key).is_some_and(|item| item.version >= version);
+        if newer || self.removed.get(&key).is_some_and(|at| *at > version) {
+            return None;
+        }
+        let value = schema::decode(&key, bytes);
+        self.set(key, Some(Item { version, value, last: None }))
+    }
+
+    fn delete(&mut self, key: Key, revision: u64) -> Option<Changed> {
+        if self.items.get(&key).is_none_or(|item| item.version > revision) {
+            return None;
+        }
+        self.set(key, None)
+    }
+
+    /// Goes over to what a list says. `Err` if the list is older than what was seen already: the
+    /// store has lost something.
+    pub(super) fn replace(&mut self, keys: &Keys, snapshot: &Snapshot, changed: &mut Vec<Changed>) {
+        // Own changes may be newer than the list; what is newer than them the watch will say. But a
+        // store that went back to an earlier revision is believed.
+        let went_back = snapshot.revision < self.revision;
+        if went_back {
+            self.removed.clear();
+        }
+        let listed = snapshot.entries.iter().filter_map(|entry| Some((keys.read(&entry.key)?, entry)));
+        let listed: BTreeMap<Key, &Entry> = listed.collect();
+        let gone = self.items.iter().filter(|(key, item)| {
+            !listed.contains_key(key) && (went_back || item.version <= snapshot.revision)
+        });
+        let gone: Vec<Key> = gone.map(|(key, _)| key.clone()).collect();
+        for key in gone {
+            changed.extend(self.set(key, None));
+        }
+        for (key, entry) in listed {
+            if went_back && let Some(item) = self.items.get_mut(&key) {
+                item.version = 0;
+            }
+            changed.extend(self.put(key, entry.version, &entry.value));
+        }
+        self.seen(snapshot.revision);
+    }
+
+    fn seen(&mut self, revision: u64) {
+        self.revision = revision;
+        self.removed.retain(|_, at| *at > revision);
+    }
+
+    /// Follows what a watch says.
+    pub(super) fn follow(&mut self, keys: &Keys, events: &[Event], changed: &mut Vec<Changed>) {
+        let mut seen = self.revision;
+        for event in events {
+            match event {
+                Event::Put(entry) => {
+                    seen = seen.max(entry.version);
+                    let Some(key) = keys.read(&entry.key) else { continue };
+                    changed.extend(self.put(key, entry.version, &entry.value));
+                }
+                Event::Deleted(key, revision) => {
+                    seen = seen.max(*revision);
+                    let Some(key) = keys.read(key) else { continue };
+                    changed.extend(self.delete(key, *revision));
+                }
+            }
+        }
+        self.seen(seen);
+    }
+
+    /// This node has put a key itself.
+    pub(super) fn wrote(&mut self, key: Key, version: u64, bytes: &[u8], changed: &mut Vec<Changed>) {
+        // Everything later may have been seen already, this key's end with it.
+        if version > self.revision {
+            changed.extend(self.put(key, version, bytes));
+        }
+    }
+
+    /// This node has removed a key itself.
+    pub(super) fn erased(&mut self, key: Key, revision: u64, changed: &mut Vec<Changed>) {
+        if revision > self.revision {
+            changed.extend(self.delete(key.clone(), revision));
+            self.removed.insert(key, revision);
+        }
+    }
+
+    /// The keys that go with a node.
+    pub(super) fn of_node(&self, node: &str) -> impl Iterator<Item = &Key> {
+        self.of_node.get(node).into_iter().flatten()
+    }
+
+    /// All nodes that something goes with, and all that were there.
+    pub(super) fn holders(&self) -> BTreeSet<String> {
+        let holders = self.of_node.keys().cloned();
+        let members = self.items.keys().filter_map(|key| match key {
+            Key::Member(name) => Some(name.clone()),
+            _ => None,
+        });
+        holders.chain(members).collect()
+    }
+
+    pub(super) fn version_of(&self, key: &Key) -> Option<u64> {
+        self.items.get(key).map(|item| item.version)
+    }
+
+    pub(super) fn network(&self, id: &str) -> Option<&Arc<SharedNetwork>> {
+        match self.items.get(&Key::Network(id.into()))?.shown()? {
+            Value::Network(network) => Some(network),
+            _ => None,
+        }
+    }
+
+    pub(super) fn networks(&self) -> impl Iterator<Item = &Arc<SharedNetwork>> {
+        self.items
+            .range(Key::Network(String::new())..)
+            .map_while(|(key, item)| match key {
+                Key::Network(_) => Some(item),
+                _ => None,
+            })
+            .filter_map(|item| match item.shown() {
+                Some(Value::Network(network)) => Some(network),
+                _ => None,
+            })
+    }
+
+    /// What is at the addresses of a network, whether it can be read or not.
+    pub(super) fn addresses(&self, network: &str) -> impl Iterator<Item = (Ipv4Addr, &Item)> {
+        let from = Key::Endpoint(network.into(), Ipv4Addr::UNSPECIFIED);
+        let network = network.to_owned();
+        self.items.range(from..).map_while(move |(key, item)| match key {
+            Key::Endpoint(of, address) if *of == network => Some((*address, item)),
+            _ => None,
+        })
+    }
+
+    /// The further addresses of a network that are taken.
+    pub(super) fn seconds(&self, network: &str) -> impl Iterator<Item = schema::Second> {
+        let from = Key::Second(network.into(), schema::Second::Mac(packet::MacAddr::ZERO));
+        let network = network.to_owned();
+        self.items.range(from..).map_while(move |(key, _)| match key {
+            Key::Second(of, address) if *of == network => Some(*address),
+            _ => None,
+        })
+    }
+
+    pub(super) fn endpoints(&self, network: &str) -> impl Iterator<Item = &Arc<SharedEndpoint>> {
+        self.addresses(network).filter_map(|(_, item)| match item.shown() {
+            Some(Value::Endpoint(endpoint)) => Some(endpoint),
+            _ => None,
+        })
+    }
+
+    pub(super) fn node(&self, name: &str) -> Option<&Arc<Node>> {
+        match self.items.get(&Key::Node(name.into()))?.shown()? {
+            Value::Node(node) => Some(node),
+            _ => None,
+        }
+    }
+
+    pub(super) fn nodes(&self) -> impl Iterator<Item = &Arc<Node>> {
+        self.items
+            .range(Key::Node(String::new())..)
+            .map_while(|(key, item)| match key {
+                Key::Node(_) => Some(item),
+                _ => None,
+            })
+            .filter_map(|item| match item.shown() {
+                Some(Value::Node(node)) => Some(node),
+                _ => None,
+            })
+    }
+
+    /// Keys whose values cannot be read, and why.
+    pub(super) fn unreadable(&self) -> impl Iterator<Item = (&Key, &str)> {
+        self.items.iter().filter_map(|(key, item)| Some((key, item.value.as_ref().err()?.as_str())))
+    }
+}
+
+#[cfg(test)]
+#[path = "picture_tests.rs"]
+mod tests;
