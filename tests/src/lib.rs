@@ -7,6 +7,7 @@
 pub mod bins;
 pub mod command;
 pub mod daemon;
+pub mod etcd;
 pub mod http;
 pub mod leak;
 pub mod nameserver;
@@ -17,6 +18,7 @@ pub mod wait;
 
 pub use command::{Background, Output, run, run_with_input, signal};
 pub use daemon::{Container, Daemon};
+pub use etcd::Cluster;
 pub use nameserver::Nameserver;
 pub use netns::Netns;
 pub use wait::{DEADLINE, eventually};

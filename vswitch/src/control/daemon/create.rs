@@ -505,7 +505,9 @@ impl Books {
         }
         let wished_mac = request.mac_address.as_deref().map(mac_of).transpose()?;
         let (endpoint_id, (v4, v6, mac)) = match (claimed, &network.shared) {
-            (Some(claimed), Some(_)) => (claimed.id.clone(), (Some(claimed.ipv4), claimed.ipv6, mac_of(&claimed.mac)?)),
+            (Some(claimed), Some(_)) => {
+                (claimed.id.clone(), (Some(claimed.ipv4), claimed.ipv6, mac_of(&claimed.mac)?))
+            }
             (None, None) => (id::new_id()?, network.reserve_addresses(request, wished_mac)?),
             // It came or went at this moment.
             _ => return Err(super::no_network(&request.network)),

@@ -47,7 +47,11 @@ fn network_mode(c: &Container) -> String {
 pub fn member(member: &Member) -> EndpointResource {
     let e = &member.endpoint;
     EndpointResource {
-        name: if e.gateway_only { format!("gateway_{}", id::short(&member.container)) } else { member.name.clone() },
+        name: if e.gateway_only {
+            format!("gateway_{}", id::short(&member.container))
+        } else {
+            member.name.clone()
+        },
         endpoint_id: e.id.clone(),
         mac_address: e.mac.clone(),
         ipv4_address: e.v4.map(|net| net.to_string()).unwrap_or_default(),

@@ -44,6 +44,7 @@ impl Daemon {
         };
         let Some((_, first)) = wanted.first() else { return Ok(Claims::default()) };
         let cluster = self.sharing(&first.network)?;
+        wait(cluster.ready())?;
         let chosen = match name.as_deref() {
             Some(given) => {
                 self.books.lock().check_name(given)?;
@@ -54,8 +55,8 @@ impl Daemon {
         *name = Some(chosen.clone());
         let mut claims = Claims { container: container.to_owned(), name: chosen, endpoints: Vec::new() };
         for (network, request) in wanted {
-            let claimed = wish(container, &claims.name, &network, request)
-                .and_then(|wish| wait(cluster.claim(wish)));
+            let claimed =
+                wish(container, &claims.name, &network, request).and_then(|wish| wait(cluster.claim(wish)));
             match claimed {
                 Ok(endpoint) => claims.endpoints.push(endpoint),
                 Err(error) => {
@@ -98,6 +99,7 @@ impl Daemon {
             return Ok(Claims::default());
         }
         let cluster = self.sharing(&request.network)?;
+        cluster.ready().await?;
         let endpoint = cluster.claim(wish(&record.id, &record.name, network_id, request)?).await?;
         // The name was the container's before, or goes with its last endpoint.
         Ok(Claims { container: record.id.clone(), name: String::new(), endpoints: vec![endpoint] })
@@ -136,7 +138,12 @@ impl Daemon {
     }
 
     /// Gives a container of the store another name there; the books follow.
-    pub(in super::super) fn rename_in_store(&self, id: &str, old: &str, new: &str) -> Result<bool, ControlError> {
+    pub(in super::super) fn rename_in_store(
+        &self,
+        id: &str,
+        old: &str,
+        new: &str,
+    ) -> Result<bool, ControlError> {
         let in_store = {
             let books = self.books.lock();
             books.live(id).is_ok_and(|live| books.is_in_store(&live.record))
@@ -156,7 +163,8 @@ impl Daemon {
         for endpoint in shared {
             let cluster = self.sharing(&endpoint.network)?;
             if !cluster.owns(&endpoint.id) {
-                let why = cluster.status().trouble.map_or_else(|| "another node has it".into(), |(why, _)| why);
+                let why =
+                    cluster.status().trouble.map_or_else(|| "another node has it".into(), |(why, _)| why);
                 return Err(ControlError::Failed(format!(
                     "its address on network {} may not be its own any more: {why}",
                     endpoint.network

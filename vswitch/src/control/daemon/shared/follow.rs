@@ -127,7 +127,10 @@ impl Daemon {
             on_it.filter(|live| !live.record.has_ended()).map(|live| live.record.id.clone()).collect()
         };
         for container in on_it {
-            tracing::warn!("container {} leaves a network that was removed from the store", short(&container));
+            tracing::warn!(
+                "container {} leaves a network that was removed from the store",
+                short(&container)
+            );
             self.take_down(id, &container).await;
         }
         self.forsake(id);

@@ -27,14 +27,18 @@ fn request() -> NetworkCreateRequest {
 
 impl Daemon {
     /// Makes the network when it is needed first.
-    pub(in super::super) fn make_gateway_bridge(&self, networks: &[EndpointRequest]) -> Result<(), ControlError> {
+    pub(in super::super) fn make_gateway_bridge(
+        &self,
+        networks: &[EndpointRequest],
+    ) -> Result<(), ControlError> {
         let needed = {
             let books = self.books.lock();
             let on = |request: &EndpointRequest| {
                 let id = books.resolve_network(&request.network).ok()?;
                 Some(books.networks.get(&id)?.is_open_overlay())
             };
-            networks.iter().filter_map(on).any(|open| open) && !books.network_names.contains_key(GATEWAY_BRIDGE)
+            networks.iter().filter_map(on).any(|open| open)
+                && !books.network_names.contains_key(GATEWAY_BRIDGE)
         };
         if !needed {
             return Ok(());
@@ -47,7 +51,10 @@ impl Daemon {
     }
 
     /// Gives a container the way out that it needs, and takes one away that it does not need any more.
-    pub(in super::super) async fn settle_way_out(self: &Arc<Self>, container: &str) -> Result<(), ControlError> {
+    pub(in super::super) async fn settle_way_out(
+        self: &Arc<Self>,
+        container: &str,
+    ) -> Result<(), ControlError> {
         let (id, needs, idle) = {
             let books = self.books.lock();
             let id = books.resolve(container)?;
@@ -89,7 +96,9 @@ impl super::super::Network {
 
 impl Books {
     fn on_overlay(&self, record: &Container) -> bool {
-        let open = |e: &Endpoint| self.networks.get(&e.network_id).is_some_and(super::super::Network::is_open_overlay);
+        let open = |e: &Endpoint| {
+            self.networks.get(&e.network_id).is_some_and(super::super::Network::is_open_overlay)
+        };
         record.endpoints.iter().any(open)
     }
 

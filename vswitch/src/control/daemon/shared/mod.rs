@@ -41,7 +41,10 @@ pub struct Sharing {
 
 impl std::fmt::Debug for Sharing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Sharing").field("prefix", &self.prefix).field("node", &self.node).finish_non_exhaustive()
+        f.debug_struct("Sharing")
+            .field("prefix", &self.prefix)
+            .field("node", &self.node)
+            .finish_non_exhaustive()
     }
 }
 
@@ -63,6 +66,17 @@ fn wait<T>(future: impl Future<Output = Result<T, ClusterError>>) -> Result<T, C
     let runtime = tokio::runtime::Handle::try_current()
         .map_err(|_| ControlError::Failed("the store can only be asked by a running daemon".into()))?;
     Ok(off_the_runtime(|| runtime.block_on(future))?)
+}
+
+/// The same, after this node has joined: a daemon that was just started is not yet refused.
+fn wait_joined<T>(
+    cluster: &Cluster,
+    future: impl Future<Output = Result<T, ClusterError>>,
+) -> Result<T, ControlError> {
+    wait(async {
+        cluster.ready().await?;
+        future.await
+    })
 }
 
 impl Daemon {
