@@ -83,7 +83,8 @@ impl Cluster {
             ("--initial-cluster", all.join(",")),
             ("--log-level", "error".to_owned()),
         ];
-        let words: Vec<String> = words.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).collect();
+        let words: Vec<String> =
+            words.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).collect();
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         // It is not to outlive a test that does not get so far as to end it.
         let with = [&["--pdeathsig", "KILL", "--", "etcd"], words.as_slice()].concat();
@@ -110,9 +111,7 @@ impl Cluster {
 
     /// Waits until etcd carries out what it is told.
     pub fn until_it_answers(&self) {
-        eventually("etcd to answer", || {
-            (self.etcdctl(&["endpoint", "health"]).status == 0).then_some(())
-        });
+        eventually("etcd to answer", || (self.etcdctl(&["endpoint", "health"]).status == 0).then_some(()));
     }
 
     fn endpoints(&self) -> String {
@@ -129,8 +128,7 @@ impl Cluster {
     /// Runs `etcdctl`.
     pub fn etcdctl(&self, words: &[&str]) -> Output {
         let endpoints = format!("--endpoints={}", self.endpoints());
-        let mut command: Command =
-            self.underlay.command("etcdctl", &[&[endpoints.as_str()], words].concat());
+        let mut command: Command = self.underlay.command("etcdctl", &[&[endpoints.as_str()], words].concat());
         command.env("ETCDCTL_API", "3");
         run(&mut command)
     }

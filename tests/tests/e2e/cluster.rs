@@ -14,7 +14,8 @@ fn sleeper(daemon: &Daemon, name: &str) -> String {
 /// Waits until a network is there.
 fn until_network(daemon: &Daemon, name: &str) -> Value {
     eventually(&format!("network {name}"), || {
-        daemon.ok(&["network", "ls", "--format", "{{.Name}}"])
+        daemon
+            .ok(&["network", "ls", "--format", "{{.Name}}"])
             .lines()
             .any(|line| line == name)
             .then(|| daemon.network(name))
@@ -95,7 +96,9 @@ fn walkthrough_9_two_hosts() {
     assert!(refused.contains(&sentence), "{refused}");
 
     assert_eq!(sleeper(&two, "test2"), "10.0.0.3");
-    for (node, from, to, address) in [(&one, "test1", "test2", "10.0.0.3"), (&two, "test2", "test1", "10.0.0.2")] {
+    for (node, from, to, address) in
+        [(&one, "test1", "test2", "10.0.0.3"), (&two, "test2", "test1", "10.0.0.2")]
+    {
         until_members(node, "demo", 2);
         node.ping(from, address);
         node.ping(from, to);
@@ -134,7 +137,8 @@ fn walkthrough_9_two_hosts() {
         (!names.contains("demo")).then_some(())
     });
     let left: Vec<String> = cluster.keys().into_iter().map(|(key, _)| key).collect();
-    let left: Vec<&String> = left.iter().filter(|k| k.contains("endpoints") || k.contains("containers")).collect();
+    let left: Vec<&String> =
+        left.iter().filter(|k| k.contains("endpoints") || k.contains("containers")).collect();
     assert!(left.is_empty(), "{left:?}");
 }
 
@@ -160,13 +164,28 @@ fn walkthrough_10_look_inside() {
     let (status, said) = own.end();
     assert_eq!(status, 0, "{said}");
     let shark = |file: &str, more: &[&str]| {
-        let words = [&["-r", file, "-o", "udp.check_checksum:TRUE", "-o", "ip.check_checksum:TRUE"], more].concat();
+        let words =
+            [&["-r", file, "-o", "udp.check_checksum:TRUE", "-o", "ip.check_checksum:TRUE"], more].concat();
         tests::run(std::process::Command::new("tshark").args(words)).ok()
     };
     // What the wire saw is in the file once it was seen on it.
     let tunnelled = eventually("four pings on the underlay", || {
-        let filter = ["-Y", "vxlan && icmp", "-T", "fields", "-E", "occurrence=a", "-e", "vxlan.vni", "-e",
-            "udp.checksum.status", "-e", "ip.checksum.status", "-e", "icmp.checksum.status"];
+        let filter = [
+            "-Y",
+            "vxlan && icmp",
+            "-T",
+            "fields",
+            "-E",
+            "occurrence=a",
+            "-e",
+            "vxlan.vni",
+            "-e",
+            "udp.checksum.status",
+            "-e",
+            "ip.checksum.status",
+            "-e",
+            "icmp.checksum.status",
+        ];
         let lines = shark(outside, &filter);
         (lines.lines().count() >= 8).then_some(lines)
     });

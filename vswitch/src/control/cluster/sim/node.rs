@@ -134,7 +134,13 @@ impl SimNode {
     }
 
     /// Somebody starts a container.
-    pub(super) fn run_container(self: &Arc<Self>, id: u64, network: String, name: String, ipv4: Option<Ipv4Addr>) {
+    pub(super) fn run_container(
+        self: &Arc<Self>,
+        id: u64,
+        network: String,
+        name: String,
+        ipv4: Option<Ipv4Addr>,
+    ) {
         let (node, Some(cluster)) = (self.clone(), self.cluster()) else { return };
         self.spawn(async move {
             let wish = EndpointWish {

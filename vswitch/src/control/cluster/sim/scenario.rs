@@ -68,15 +68,8 @@ async fn simulate(seed: u64, scenario: Scenario) -> Report {
     let world = World::new(seed, faults, scenario.defect);
     tokio::spawn(world.clone().expire());
     let nodes: Vec<_> = (0..scenario.nodes).map(|number| SimNode::new(&world, number)).collect();
-    let mut driver = Driver {
-        world,
-        nodes,
-        scenario,
-        counted: 0,
-        heal: BTreeMap::new(),
-        rise: BTreeMap::new(),
-        up: None,
-    };
+    let mut driver =
+        Driver { world, nodes, scenario, counted: 0, heal: BTreeMap::new(), rise: BTreeMap::new(), up: None };
     for node in &driver.nodes {
         node.start();
     }
@@ -242,7 +235,9 @@ impl Driver {
             sleep(Duration::from_millis(700)).await;
             // Somebody whose fuse blew just before.
             for (at, node) in self.nodes.iter().enumerate() {
-                if futures_util::FutureExt::now_or_never(node.link.blown.notified()).is_some() && Some(at) != dead {
+                if futures_util::FutureExt::now_or_never(node.link.blown.notified()).is_some()
+                    && Some(at) != dead
+                {
                     node.die();
                     node.start();
                 }
@@ -292,7 +287,11 @@ impl Driver {
         }
         let stored: BTreeMap<_, _> = table.iter().map(|(at, e)| (at.clone(), e.id.clone())).collect();
         if stored != held {
-            world.violation(format!("the store has endpoints {:?}, the nodes {:?}", stored.keys(), held.keys()));
+            world.violation(format!(
+                "the store has endpoints {:?}, the nodes {:?}",
+                stored.keys(),
+                held.keys()
+            ));
         }
         let stored = mirror.iter().filter_map(|(key, value)| match (key, value) {
             (Key::Container(name), Value::Container(claim)) => Some((name.clone(), claim.container.clone())),

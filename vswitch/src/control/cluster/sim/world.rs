@@ -12,9 +12,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::control::cluster::clock::Dice;
 use crate::control::cluster::schema::{Key, Keys, SharedNetwork, Value, decode};
-use crate::control::kv::{
-    Change, Condition, Kv, KvError, Lease, Memory, Outcome, PATIENCE, Snapshot, Watch,
-};
+use crate::control::kv::{Change, Condition, Kv, KvError, Lease, Memory, Outcome, PATIENCE, Snapshot, Watch};
 use crate::control::net::subnets::overlap;
 
 /// A defect that is put in on purpose, to see that it is found.
@@ -34,8 +32,6 @@ pub(super) enum Defect {
     RemovesUsedNetworks,
     /// A claim does not ask whether the network is there.
     ClaimsOnNoNetwork,
-    /// A claim is made in the name of an ended session.
-    ForgetsTheSession,
     /// Every tenth change is not told to those who watch.
     LosesChanges,
 }
@@ -178,7 +174,6 @@ impl World {
             }
             (Some(Defect::RemovesUsedNetworks), Condition::NoneBelow(_)) => false,
             (Some(Defect::ClaimsOnNoNetwork), Condition::Present(_)) => false,
-            (Some(Defect::ForgetsTheSession), Condition::Version(key, _)) => !key.contains("/nodes/"),
             _ => true,
         });
         kept.cloned().collect()

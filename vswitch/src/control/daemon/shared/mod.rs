@@ -65,6 +65,9 @@ impl From<ClusterError> for ControlError {
 fn wait<T>(future: impl Future<Output = Result<T, ClusterError>>) -> Result<T, ControlError> {
     let runtime = tokio::runtime::Handle::try_current()
         .map_err(|_| ControlError::Failed("the store can only be asked by a running daemon".into()))?;
+    if runtime.runtime_flavor() == tokio::runtime::RuntimeFlavor::CurrentThread {
+        return Err(ControlError::Failed("the store can only be asked where others go on meanwhile".into()));
+    }
     Ok(off_the_runtime(|| runtime.block_on(future))?)
 }
 
