@@ -90,10 +90,8 @@ impl Cluster {
         let with = [&["--pdeathsig", "KILL", "--", "etcd"], words.as_slice()].concat();
         let mut command = self.underlay.command("setpriv", &with);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let child = command.spawn().unwrap_or_else(|e| panic!("etcd cannot be started: {e}"));
-        if let Some(place) = self.members.get_mut(member) {
-            *place = Some(child);
-        }
+        let place = self.members.get_mut(member).unwrap_or_else(|| panic!("there is no member {member}"));
+        *place = Some(command.spawn().unwrap_or_else(|e| panic!("etcd cannot be started: {e}")));
     }
 
     /// Kills a member of etcd as nothing should be killed.
