@@ -1,9 +1,9 @@
 //! Networks of all nodes: what the store says of them, and what this node claims there.
 //!
-//! The decisions are made in [`state`] and its neighbours, which do no I/O: the picture of the store
-//! ([`picture`]), claims ([`claims`]), repairs and what dead nodes leave behind ([`repair`]). Around
-//! them are three tasks: one keeps the node's lease ([`session`]), one follows the store
-//! ([`follow`]), one carries out repairs ([`keeper`]). docs/overlay.md says what holds and why.
+//! The decisions are made in `state` and its neighbours, which do no I/O: the picture of the store
+//! (`picture`), claims (`claims`), repairs and what dead nodes leave behind (`repair`). Around
+//! them are three tasks: one keeps the node's lease (`session`), one follows the store
+//! (`follow`), one carries out repairs (`keeper`). docs/overlay.md says what holds and why.
 
 mod changes;
 mod claims;
