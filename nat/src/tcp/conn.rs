@@ -171,7 +171,9 @@ impl Conn {
         self.sack = syn.sack_permitted;
         let scale = self.scaled.then(|| Receiver::scale_for(tuning));
         self.recv = Receiver::new(syn.seq + 1, scale, tuning);
-        self.send = Sender::new(self.isn + 1, mss, syn.scale.unwrap_or(0), self.sack, self.send.rtt);
+        let most = if tuning.peek_from_start { tuning.peeked_in_flight } else { u32::MAX };
+        let scale = syn.scale.unwrap_or(0);
+        self.send = Sender::new(self.isn + 1, mss, scale, self.sack, self.send.rtt).at_most(most);
         self.send.set_window(syn, false);
     }
 

@@ -97,6 +97,8 @@ impl Lab {
 
         let (jobs, inbox) = channel();
         let wake = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC).expect("an eventfd");
+        let mut config = config;
+        config.tcp.peek_from_start |= crate::PEEK_FROM_START;
         let waker = wake.try_clone().expect("an eventfd");
         let path = router.path();
         let thread = std::thread::spawn(move || {
