@@ -105,9 +105,8 @@ fn await_name(from: &Netns, name: &str) -> Result<()> {
             let mut answer = [0; 512];
             let server = SocketAddr::from((NAME_SERVICE, 53));
             let asked = socket.send_to(&query, server).and_then(|_| socket.recv(&mut answer));
-            let found = asked.is_ok()
-                && answer[3].trailing_zeros() >= 4
-                && u16::from_be_bytes([answer[6], answer[7]]) > 0;
+            let found =
+                asked.is_ok() && answer[3] % 16 == 0 && u16::from_be_bytes([answer[6], answer[7]]) > 0;
             Ok(found.then_some(()))
         })
     })
