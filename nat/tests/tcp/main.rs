@@ -10,6 +10,7 @@ mod limits;
 mod opening;
 mod published;
 mod transfer;
+mod unasked;
 
 use self::ends::{connect, lab, listen, pair};
 

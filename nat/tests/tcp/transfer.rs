@@ -1,8 +1,11 @@
 //! Bytes arrive as they were sent: each is compared with the one that was sent at its place.
 
-use std::{net::Shutdown, net::TcpStream, time::Duration};
+use std::{
+    net::{Shutdown, SocketAddr, TcpStream},
+    time::Duration,
+};
 
-use nat::config::Config;
+use nat::{Endpoint, config::Config};
 
 use crate::{
     lab as good_lab,
@@ -82,8 +85,23 @@ fn a_reader_that_does_not_keep_up_slows_the_sender_down_and_loses_nothing() {
     });
 }
 
+/// Waits until the window of the reader of what `sender` sends is shut and was asked for several
+/// times: packets come and go without data.
+fn until_probed(lab: &Lab, sender: SocketAddr) {
+    let sender = Endpoint::new(sender.ip(), sender.port());
+    let (mut bytes, mut packets) = (0, 0);
+    lab.until("the shut window is asked for", move |engine, _| {
+        let flow = engine.flows().find(|flow| [flow.local, flow.remote].contains(&sender))?;
+        let now = (flow.bytes_in + flow.bytes_out, flow.packets_in.min(flow.packets_out));
+        if now.0 != bytes {
+            (bytes, packets) = now;
+        }
+        (bytes > 0 && now.1 >= packets + 3).then_some(())
+    });
+}
+
 #[test]
-fn a_reader_that_pauses_for_seconds_gets_the_rest() {
+fn a_reader_that_pauses_until_it_is_asked_gets_the_rest() {
     if ran_as_user() {
         return;
     }
@@ -99,8 +117,7 @@ fn a_reader_that_pauses_for_seconds_gets_the_rest() {
                         stream::send(&mut &*from, 80_000_000);
                         from.shutdown(Shutdown::Write).unwrap();
                     });
-                    // Long enough for windows to shut and probes to be sent.
-                    std::thread::sleep(Duration::from_secs(3));
+                    until_probed(lab, from.local_addr().unwrap());
                     assert_eq!(stream::receive(&mut &*to, Duration::ZERO), 80_000_000);
                 });
             });
