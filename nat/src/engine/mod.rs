@@ -22,6 +22,7 @@ mod notice;
 mod outside;
 #[cfg(test)]
 mod rfc;
+mod sessions;
 mod tcp;
 #[cfg(test)]
 mod tests;

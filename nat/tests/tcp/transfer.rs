@@ -5,7 +5,10 @@ use std::{
     time::Duration,
 };
 
-use nat::{Endpoint, config::Config};
+use nat::{
+    Endpoint,
+    config::{Config, TcpTuning},
+};
 
 use crate::{
     lab as good_lab,
@@ -24,6 +27,25 @@ fn carry(mut from: &TcpStream, mut to: &TcpStream, len: u64, rest: Duration) {
     });
 }
 
+/// Does something with a connection in each direction at the same time: from here, to there.
+fn each_way(lab: &Lab, work: impl Fn(&TcpStream, &TcpStream) + Sync) {
+    let work = &work;
+    std::thread::scope(|scope| {
+        for flip in [false, true] {
+            scope.spawn(move || {
+                let (inside, outside) = pair(lab, false);
+                if flip { work(&inside, &outside) } else { work(&outside, &inside) }
+            });
+        }
+    });
+}
+
+/// A machine that is busy for a while is no reason for a timeout.
+fn patient() -> Config {
+    let tcp = TcpTuning { rto_min: Duration::from_secs(10), ..TcpTuning::default() };
+    Config { tcp, ..Config::default() }
+}
+
 fn both_ways(lab: &Lab, v6: bool, len: u64) {
     let (inside, outside) = pair(lab, v6);
     carry(&inside, &outside, len, Duration::ZERO);
@@ -36,7 +58,7 @@ fn every_mtu_and_both_versions_carry_both_ways() {
         return;
     }
     for mtu in [1280, 1500, 9000, 65520] {
-        let lab = Lab::new(mtu, Config::default(), Impairment::default());
+        let lab = Lab::new(mtu, patient(), Impairment::default());
         for v6 in [false, true] {
             both_ways(&lab, v6, 20_000_000);
         }
@@ -67,18 +89,8 @@ fn a_reader_that_does_not_keep_up_slows_the_sender_down_and_loses_nothing() {
     if ran_as_user() {
         return;
     }
-    let lab = good_lab();
-    let rest = Duration::from_millis(2);
-    std::thread::scope(|scope| {
-        for flip in [false, true] {
-            let lab = &lab;
-            scope.spawn(move || {
-                let (inside, outside) = pair(lab, false);
-                let (from, to) = if flip { (&inside, &outside) } else { (&outside, &inside) };
-                carry(from, to, 100_000_000, rest);
-            });
-        }
-    });
+    let lab = Lab::new(1500, patient(), Impairment::default());
+    each_way(&lab, |from, to| carry(from, to, 100_000_000, Duration::from_millis(2)));
     lab.ask(|engine, _| {
         let counters = engine.counters();
         assert_eq!(counters.timeouts, 0, "{counters:?}");
@@ -106,22 +118,15 @@ fn a_reader_that_pauses_until_it_is_asked_gets_the_rest() {
         return;
     }
     let lab = good_lab();
-    std::thread::scope(|scope| {
-        for flip in [false, true] {
-            let lab = &lab;
-            scope.spawn(move || {
-                let (inside, outside) = pair(lab, false);
-                let (from, to) = if flip { (&inside, &outside) } else { (&outside, &inside) };
-                std::thread::scope(|scope| {
-                    scope.spawn(|| {
-                        stream::send(&mut &*from, 80_000_000);
-                        from.shutdown(Shutdown::Write).unwrap();
-                    });
-                    until_probed(lab, from.local_addr().unwrap());
-                    assert_eq!(stream::receive(&mut &*to, Duration::ZERO), 80_000_000);
-                });
+    each_way(&lab, |from, mut to| {
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                stream::send(&mut &*from, 80_000_000);
+                from.shutdown(Shutdown::Write).unwrap();
             });
-        }
+            until_probed(&lab, from.local_addr().unwrap());
+            assert_eq!(stream::receive(&mut to, Duration::ZERO), 80_000_000);
+        });
     });
 }
 
