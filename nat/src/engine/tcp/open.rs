@@ -111,7 +111,7 @@ impl Tcp {
         outside: std::net::IpAddr,
         remote: SocketAddr,
     ) -> io::Result<(TcpSocket, bool)> {
-        let socket = TcpSocket::new(remote.is_ipv6())?;
+        let socket = TcpSocket::new(remote.is_ipv6(), self.look)?;
         match self.mappings.bind(&socket, inside, local, outside) {
             Ok(()) => match socket.connect(remote) {
                 Ok(()) => return Ok((socket, true)),
@@ -128,7 +128,7 @@ impl Tcp {
         }
         // The kernel still remembers a connection between these very ends, or has no port left:
         // let it find one that is free for this destination.
-        let socket = TcpSocket::new(remote.is_ipv6())?;
+        let socket = TcpSocket::new(remote.is_ipv6(), self.look)?;
         if !outside.is_unspecified() {
             socket.bind_address(outside)?;
         }
