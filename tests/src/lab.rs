@@ -1,6 +1,8 @@
 //! A host with a daemon on it and the world beside it: network namespaces joined by a veth pair.
 //!
+//! ```text
 //!     containers -- daemon in `host` -- veth -- `world`, which forwards to -- veth -- `far`
+//! ```
 //!
 //! The daemon has no capabilities at all, whoever runs the tests.
 

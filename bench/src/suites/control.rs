@@ -106,7 +106,7 @@ fn await_name(from: &Netns, name: &str) -> Result<()> {
             let server = SocketAddr::from((NAME_SERVICE, 53));
             let asked = socket.send_to(&query, server).and_then(|_| socket.recv(&mut answer));
             let found =
-                asked.is_ok() && answer[3] & 15 == 0 && u16::from_be_bytes([answer[6], answer[7]]) > 0;
+                asked.is_ok() && answer[3] % 16 == 0 && u16::from_be_bytes([answer[6], answer[7]]) > 0;
             Ok(found.then_some(()))
         })
     })

@@ -10,6 +10,7 @@ mod bad_input;
 mod bridge;
 mod capture;
 mod churn;
+mod cluster;
 mod connect;
 mod crash;
 mod demo;

@@ -90,6 +90,9 @@ pub struct Endpoint {
     pub gateway4: Option<Ipv4Addr>,
     /// The network's IPv6 gateway, if it has a way out.
     pub gateway6: Option<Ipv6Addr>,
+    /// Nobody asked for it: it is the way out of a container whose networks have none.
+    #[serde(default)]
+    pub gateway_only: bool,
 }
 
 impl Endpoint {

@@ -13,7 +13,7 @@ use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::api;
-use super::daemon::{Daemon, HostSide, TunnelConfig, Tunnels};
+use super::daemon::{Daemon, HostSide, Sharing, TunnelConfig, Tunnels};
 use super::error::ControlError;
 use super::store::{Store, StoreError};
 use crate::dataplane::{PortEvent, Switch, SwitchConfig};
@@ -30,6 +30,8 @@ pub struct Config {
     pub switch: SwitchConfig,
     /// It ends by itself this long after the last container left.
     pub idle_exit: Option<Duration>,
+    /// Where networks of all nodes are kept.
+    pub sharing: Option<Sharing>,
     /// How other hosts reach this one.
     pub tunnels: TunnelConfig,
     /// Containers outlive an orderly end, as with Docker's flag of this name.
@@ -185,6 +187,9 @@ async fn serve(
         Daemon::new(switch, store, config.data_dir.clone(), resolver, outside, config.host, tunnels)?;
     let (listener, socket_lock) = listen(&config.socket)?;
     daemon.recover().await?;
+    if let Some(sharing) = &config.sharing {
+        daemon.share(sharing.clone())?;
+    }
 
     let listening =
         tokio::spawn(api::connection::serve(listener, daemon.clone(), api::Limits::within(descriptors)));
@@ -221,6 +226,7 @@ async fn serve(
     if !config.live_restore {
         daemon.stop_all().await;
     }
+    daemon.stop_sharing(config.live_restore).await;
     let _ = fs::remove_file(&config.socket);
     drop(socket_lock);
     Ok(())

@@ -1,13 +1,15 @@
 //! The other end of a flow, which says what it sees.
 //!
-//!     peer serve tcp|udp ADDRESS:PORT...     prints a line for each client; answers with its address, and echoes
-//!     peer ask tcp|udp ADDRESS:PORT [TEXT [FROM]]   prints the answer to a text, from a port or address of its own
-//!     peer talk ADDRESS:PORT                 sends the lines of its standard input by one TCP connection
-//!     peer open ADDRESS:PORT COUNT           opens so many TCP connections at once and holds them
-//!     peer flood ADDRESS:PORT COUNT          begins so many TCP connections and waits for none
-//!     peer sync ADDRESS PORT COUNT           sends raw SYNs from an address that may be anybody's
-//!     peer http ADDRESS:PORT                 serves GET /BYTES and PUT, and prints what it was asked
-//!     peer stun ADDRESS OTHER                a STUN server with two addresses (RFC 5780)
+//! ```text
+//! peer serve tcp|udp ADDRESS:PORT...     prints a line for each client; answers with its address, and echoes
+//! peer ask tcp|udp ADDRESS:PORT [TEXT [FROM]]   prints the answer to a text, from a port or address of its own
+//! peer talk ADDRESS:PORT                 sends the lines of its standard input by one TCP connection
+//! peer open ADDRESS:PORT COUNT           opens so many TCP connections at once and holds them
+//! peer flood ADDRESS:PORT COUNT          begins so many TCP connections and waits for none
+//! peer sync ADDRESS PORT COUNT           sends raw SYNs from an address that may be anybody's
+//! peer http ADDRESS:PORT                 serves GET /BYTES and PUT, and prints what it was asked
+//! peer stun ADDRESS OTHER                a STUN server with two addresses (RFC 5780)
+//! ```
 
 mod http;
 mod stun;

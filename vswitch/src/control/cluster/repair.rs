@@ -42,6 +42,9 @@ enum Found {
     Other(String),
 }
 
+/// What must hold, and what is then put.
+type Put = (Vec<Condition>, Vec<Change>);
+
 impl State {
     fn unless_changed(&self, key: &Key) -> Condition {
         let text = self.keys.text(key);
@@ -81,10 +84,7 @@ impl State {
         None
     }
 
-    fn endpoint_to_put(
-        &self,
-        endpoint: &SharedEndpoint,
-    ) -> Result<Option<(Vec<Condition>, Vec<Change>)>, String> {
+    fn endpoint_to_put(&self, endpoint: &SharedEndpoint) -> Result<Option<Put>, String> {
         let key = Key::Endpoint(endpoint.network.clone(), endpoint.ipv4.addr());
         let (mut when, mut then) = (Vec::new(), Vec::new());
         match self.found_at(&key, |value| matches!(value, Value::Endpoint(e) if **e == *endpoint)) {
@@ -263,8 +263,9 @@ impl State {
                 continue;
             }
             // Not all at once: the first one does it for all.
-            let spread = u64::try_from((self.config.grace / 8).as_millis()).unwrap_or(u64::MAX);
-            let due = now + self.config.grace + Duration::from_millis(self.dice.below(spread));
+            let grace = self.patience();
+            let spread = u64::try_from((grace / 8).as_millis()).unwrap_or(u64::MAX);
+            let due = now + grace + Duration::from_millis(self.dice.below(spread));
             self.absences.insert(node, Absence { member, due });
         }
     }

@@ -68,6 +68,7 @@ pub(super) struct Trouble {
 }
 
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools)] // independent facts, not one state
 pub(super) struct State {
     pub(super) config: Config,
     pub(super) keys: Keys,
@@ -142,6 +143,11 @@ impl State {
             vtep: self.config.vtep,
             joined,
         }
+    }
+
+    /// How long what an absent node holds stays its own.
+    pub(super) fn patience(&self) -> Duration {
+        self.config.grace
     }
 
     // -- What the store says
@@ -274,11 +280,8 @@ impl State {
         let Some(session) = self.session else { return };
         let seen = self.picture.version_of(&self.own_key());
         match seen {
-            Some(version) if version == session.version => {
-                if !self.confirmed {
-                    self.confirm();
-                }
-            }
+            Some(version) if version == session.version && self.confirmed => {}
+            Some(version) if version == session.version => self.confirm(),
             // Somebody else is this node now, or somebody has edited the key.
             Some(version) if version > session.version => {
                 let other = self.picture.node(&self.config.node).is_some_and(|node| node.run != self.run);

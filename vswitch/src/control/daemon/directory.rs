@@ -315,7 +315,7 @@ impl Books {
             let Some(network) = self.networks.get(&endpoint.network_id) else { continue };
             forward |= !network.record.internal;
             // On the default network only links are names, and those are in the hosts file.
-            if network.record.is_default_bridge() {
+            if network.record.is_default_bridge() || endpoint.gateway_only {
                 continue;
             }
             let Some(fabric) = &network.fabric else { continue };

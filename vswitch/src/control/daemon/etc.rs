@@ -199,7 +199,7 @@ impl Books {
             Some(domain) => format!("{}.{domain} {}", record.hostname, record.hostname),
             None => record.hostname.clone(),
         };
-        for address in record.endpoints.iter().flat_map(Endpoint::addresses) {
+        for address in record.endpoints.iter().filter(|e| !e.gateway_only).flat_map(Endpoint::addresses) {
             let _ = writeln!(text, "{address}\t{own}");
         }
         Some(text)
