@@ -6,7 +6,9 @@ use std::process::Stdio;
 use tests::lab::{HOST, WORLD, WORLD_TOO, WORLD6};
 use tests::{Background, Lab, bins, eventually};
 
-use crate::support::flows;
+use serde_json::Value;
+
+use crate::support::api_flows;
 
 #[test]
 fn curl_downloads_and_uploads_by_both_versions() {
@@ -102,7 +104,8 @@ fn a_session_that_says_nothing_for_a_while_lives_on() {
     // Longer than retransmissions and keepalives of an eager kind; the timers themselves are tested
     // with a clock that is handed in.
     let flow = eventually("an idle session", || {
-        flows(&lab.daemon).into_iter().find(|flow| flow["Idle"].as_u64() >= Some(10))
+        let idle = |flow: &Value| flow["Idle"].as_u64() >= Some(10);
+        api_flows(&lab.daemon).into_iter().find(idle)
     });
     assert_eq!(flow["State"], "ESTABLISHED", "{flow}");
     stdin.write_all(b"two\n").unwrap();
