@@ -106,7 +106,11 @@ fn translation(nat: &Value) -> String {
     let counters = nat["Counters"].as_object().into_iter().flatten();
     let drops = counters.filter(|(name, _)| *name != "flows_opened");
     let drops: Vec<String> = drops.map(|(name, count)| format!("{} {count}", escape(name))).collect();
-    if drops.is_empty() { String::new() } else { format!("\naddress translation, drops: {}\n", drops.join(", ")) }
+    if drops.is_empty() {
+        String::new()
+    } else {
+        format!("\naddress translation, drops: {}\n", drops.join(", "))
+    }
 }
 
 /// Prints counters.

@@ -164,7 +164,9 @@ impl Core {
     /// Where a flow goes that a container opens now.
     pub(crate) fn target(&self, way: Way) -> Target {
         let to = match way {
-            Way::Out(any) if any.is_unspecified() => self.config.own_address.and_then(|own| own(any.is_ipv6())),
+            Way::Out(any) if any.is_unspecified() => {
+                self.config.own_address.and_then(|own| own(any.is_ipv6()))
+            }
             Way::Out(real) => Some(real),
             Way::Gateway => None,
             Way::Answer => return Target::Forbidden,

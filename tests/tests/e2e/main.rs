@@ -18,6 +18,7 @@ mod docker;
 mod ends;
 mod exec;
 mod forbidden;
+mod forged;
 mod forwarding;
 mod gateway;
 mod host_interface;

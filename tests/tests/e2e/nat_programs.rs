@@ -81,7 +81,8 @@ fn a_long_push_of_git_arrives() {
     let serve = ["daemon", "--verbose", "--enable=receive-pack", "--export-all", &base, &listen];
     let mut server = Background::start(&mut lab.world.command("git", &serve));
     server.line(|line| line.contains("Ready to rumble"));
-    let push = ["git", "-c", "safe.directory=*", "-C", &text(&work), "push", "-q", &format!("git://{WORLD}/repo")];
+    let push =
+        ["git", "-c", "safe.directory=*", "-C", &text(&work), "push", "-q", &format!("git://{WORLD}/repo")];
     lab.daemon.exec("c1", &[&push[..], &["HEAD:refs/heads/pushed"]].concat()).ok();
     let pushed = git(&["-C", &text(&bare), "rev-parse", "refs/heads/pushed"]);
     assert_eq!(pushed, git(&["-C", &text(&work), "rev-parse", "HEAD"]));
@@ -120,7 +121,8 @@ fn dns_by_udp_and_tcp_from_a_server_in_the_world() {
     lab.container("c1", &[]);
     lab.container("c2", &["--dns", WORLD]);
     let zone = [WORLD, "www.example=192.0.2.80", "many.example=many"];
-    let mut server = Background::start(&mut lab.world.command(bins::path("nameserver").to_str().unwrap(), &zone));
+    let mut server =
+        Background::start(&mut lab.world.command(bins::path("nameserver").to_str().unwrap(), &zone));
     server.line(|line| line == "listening");
     let dig = |from: &str, words: &[&str]| {
         let options = ["dig", "+short", "+tries=3", "+time=15"];
