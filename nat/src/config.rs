@@ -85,6 +85,9 @@ pub struct Limits {
     pub backlog: usize,
     /// ICMP errors and resets for refused packets that one container gets in a second.
     pub errors_per_second: u32,
+    /// Numbers of the flows' descriptors are below this one. What the process may have beyond is left
+    /// for whatever else it does.
+    pub descriptors: usize,
 }
 
 impl Default for Limits {
@@ -98,6 +101,7 @@ impl Default for Limits {
             backlog_per_inside: 32 << 20,
             backlog: 128 << 20,
             errors_per_second: 1000,
+            descriptors: usize::MAX,
         }
     }
 }

@@ -9,8 +9,8 @@ use crate::{
     counters::Reason,
     engine::{
         Inside,
-        core::{Core, Packet},
-        host::{InsideId, Way},
+        core::{Core, Packet, Target},
+        host::InsideId,
         icmp_error::Trouble,
         outside::{reason_of, tell},
         sessions,
@@ -19,7 +19,7 @@ use crate::{
     },
     flow::{Endpoint, Protocol},
     session::{Key, NewSession},
-    sys::DatagramSocket,
+    sys::{DatagramSocket, leave_room},
 };
 
 impl Udp {
@@ -34,11 +34,16 @@ impl Udp {
         out: &mut dyn Inside,
     ) -> Result<u32, Reason> {
         let quote = frame.bytes().get(packet.l3..packet.ip.end).unwrap_or(&[]);
-        let to = if let Way::Out(real) = packet.way { core.target(real) } else { None };
-        let Some(real) = to else {
-            // Nobody listens on the gateway itself.
-            tell(core, packet, Trouble::Port, quote, out);
-            return Err(Reason::NoFlow);
+        let real = match core.target(packet.way) {
+            Target::Outside(real) => real,
+            Target::Nobody => {
+                tell(core, packet, Trouble::Port, quote, out);
+                return Err(Reason::NoFlow);
+            }
+            Target::Forbidden => {
+                tell(core, packet, Trouble::Prohibited, quote, out);
+                return Err(Reason::NoOutbound);
+            }
         };
         let opened = self.make_room(core, key.inside, false).and_then(|()| self.outlet_for(core, key, real));
         let mapping = match opened {
@@ -101,8 +106,10 @@ impl Udp {
 
     fn open_mapping(&mut self, core: &mut Core, key: &Key, real: IpAddr) -> Result<u32, Reason> {
         let outside = core.host(key.inside).ok_or(Reason::UnknownInside)?.outside(real);
+        let ceiling = core.config.limits.descriptors;
         let bound = core.config.ports.bind(Protocol::Udp, outside, key.local, core.now, |port| {
             let socket = DatagramSocket::udp(real.is_ipv6())?;
+            leave_room(&socket, ceiling)?;
             socket.bind(outside, port)?;
             let port = socket.local().map_or(port, |local| local.port());
             Ok((socket, port))
