@@ -21,7 +21,7 @@ mod icmp_error;
 mod notice;
 mod outside;
 #[cfg(test)]
-mod rfc;
+pub(crate) mod rfc;
 mod sessions;
 mod tcp;
 #[cfg(test)]
