@@ -14,6 +14,7 @@
 mod build;
 mod claims;
 mod core;
+mod events;
 mod fragments;
 mod host;
 mod icmp;
@@ -44,6 +45,7 @@ use self::{
     udp::Udp,
 };
 pub use self::{
+    events::{Change, FlowEvent},
     host::InsideId,
     notice::Notice,
     tcp::{ListenError, Listener, PublishId, Publisher},
@@ -306,6 +308,23 @@ impl Engine {
     pub fn flows(&self) -> impl Iterator<Item = FlowInfo> + '_ {
         let now = Clock::now();
         self.tcp.flows(now).chain(self.udp.flows(now)).chain(self.icmp.flows(now))
+    }
+
+    /// Begins to keep what becomes of flows, or ends it. While it is kept it has to be taken with
+    /// [`Engine::take_events`] after each batch and turn.
+    pub fn watch(&mut self, on: bool) {
+        if on && self.core.journal.is_none() {
+            self.tcp.begin_to_tell();
+        }
+        if on != self.core.journal.is_some() {
+            self.core.journal = on.then(Box::default);
+        }
+    }
+
+    /// Hands out what has become of flows since the last time, the oldest first. Returns how many
+    /// events more there were than are kept: those were lost after the ones handed out.
+    pub fn take_events(&mut self, each: impl FnMut(FlowEvent)) -> u64 {
+        self.core.journal.as_mut().map_or(0, |journal| journal.take(each))
     }
 
     /// What a container uses; `None` if there is no such container.

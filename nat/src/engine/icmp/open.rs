@@ -11,6 +11,7 @@ use crate::{
     engine::{
         Inside,
         core::{Core, Packet, Target},
+        events::Change,
         icmp_error::Trouble,
         notice::Notice,
         outside::{reason_of, tell},
@@ -74,6 +75,7 @@ impl Icmp {
             let token = Token { kind: Kind::EchoSession, generation: session.generation, index };
             session.timer = Some(core.wheel.set(session.ends(), token.pack()));
             core.session_opened(key.inside);
+            self.tell(core, index, Change::New);
         }
         Ok(index)
     }
@@ -155,6 +157,7 @@ impl Icmp {
 
     /// Ends a session, and its identifier's mapping if that was its last one.
     pub(super) fn close(&mut self, core: &mut Core, session: u32) {
+        self.tell(core, session, Change::Gone);
         let Some(closed) = self.table.close(session) else { return };
         if let Some(timer) = closed.timer {
             core.wheel.cancel(timer);

@@ -28,6 +28,7 @@ use self::{
 use super::{
     Inside, build,
     core::{Core, Packet},
+    events::Change,
     host::InsideId,
     token::{Kind, Token},
     view::FlowInfo,
@@ -349,6 +350,23 @@ impl Tcp {
     fn of(&self, inside: InsideId) -> Vec<u32> {
         let flows = self.flows.iter().filter(|(_, flow)| flow.key.inside == inside);
         flows.map(|(index, _)| index as u32).collect()
+    }
+
+    /// From here on changes are told of.
+    pub(crate) fn begin_to_tell(&mut self) {
+        for (_, flow) in &mut self.flows {
+            flow.tell();
+        }
+    }
+
+    /// Tells whoever watches what has become of a flow.
+    fn tell(core: &mut Core, flow: &mut Flow, change: Change) {
+        let now = core.now;
+        if let Some(journal) = &mut core.journal
+            && (flow.tell() || change == Change::Gone)
+        {
+            journal.note(change, flow.info(now));
+        }
     }
 
     /// All flows.

@@ -30,6 +30,7 @@ pub use self::publish::{UdpListener, UdpPublishId};
 use super::{
     Inside,
     core::{Core, Packet},
+    events::Change,
     fragments::{Head, udp_header},
     host::InsideId,
     outside::QUOTE,
@@ -130,7 +131,9 @@ impl Udp {
             Some(session) => session,
             None => self.open(core, packet, &key, frame, out)?,
         };
-        self.table.sent(session, len, core.now);
+        if self.table.sent(session, len, core.now) {
+            self.tell(core, session, Change::State);
+        }
         let session = self.table.session(session).ok_or(Reason::NoFlow)?;
         let piece = Piece {
             packet: *packet,
@@ -230,6 +233,15 @@ impl Udp {
     pub(super) fn quoted_header(key: &Key, data: &[u8]) -> [u8; udp::HEADER_LEN] {
         let head = Head::quoted(key.local.ip, key.remote.ip, ipproto::UDP);
         udp_header(&head, (key.local.port, key.remote.port), data)
+    }
+
+    /// Tells whoever watches what has become of a session.
+    fn tell(&self, core: &mut Core, session: u32, change: Change) {
+        let Some(journal) = &mut core.journal else { return };
+        if let Some(session) = self.table.session(session) {
+            let bound = self.table.mapping(session.mapping).map(|mapping| mapping.data.bound);
+            journal.note(change, info(Protocol::Udp, session, bound, core.now));
+        }
     }
 
     /// All sessions.

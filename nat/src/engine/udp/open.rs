@@ -10,6 +10,7 @@ use crate::{
     engine::{
         Inside,
         core::{Core, Packet, Target},
+        events::Change,
         host::InsideId,
         icmp_error::Trouble,
         outside::{reason_of, tell},
@@ -75,6 +76,7 @@ impl Udp {
             let token = Token { kind: Kind::UdpSession, generation: session.generation, index };
             session.timer = Some(core.wheel.set(session.ends(), token.pack()));
             core.session_opened(new.key.inside);
+            self.tell(core, index, Change::New);
         }
         index
     }
@@ -168,6 +170,7 @@ impl Udp {
 
     /// Ends a session, and its mapping if that was its last one.
     pub(super) fn close(&mut self, core: &mut Core, session: u32) {
+        self.tell(core, session, Change::Gone);
         let Some(closed) = self.table.close(session) else { return };
         if let Some(timer) = closed.timer {
             core.wheel.cancel(timer);
