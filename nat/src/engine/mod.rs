@@ -50,11 +50,13 @@ pub use self::{
     notice::Notice,
     tcp::{ListenError, Listener, PublishId, Publisher},
     udp::{UdpListener, UdpPublishId},
-    view::{Direction, FlowInfo, InsideInfo},
+    view::{Direction, FlowInfo, InsideInfo, Sides},
 };
 use crate::{
     config::{Config, InsideConfig},
     counters::{Counters, Reason},
+    flow::{FlowKey, Transport},
+    session::Key,
     sys::{self, Clock},
 };
 
@@ -308,6 +310,18 @@ impl Engine {
     pub fn flows(&self) -> impl Iterator<Item = FlowInfo> + '_ {
         let now = Clock::now();
         self.tcp.flows(now).chain(self.udp.flows(now)).chain(self.icmp.flows(now))
+    }
+
+    /// How the world knows the flow that a container's packets with this key belong to.
+    #[must_use]
+    pub fn sides(&self, inside: InsideId, key: &FlowKey) -> Option<Sides> {
+        let (local, remote) = (key.source, key.destination);
+        match key.transport {
+            Transport::Tcp => self.tcp.sides(inside, local, remote),
+            Transport::Udp => self.udp.sides(&Key { inside, local, remote }),
+            Transport::EchoRequest => self.icmp.sides(&Key { inside, local, remote }),
+            Transport::EchoReply => None,
+        }
     }
 
     /// Begins to keep what becomes of flows, or ends it. While it is kept it has to be taken with

@@ -16,7 +16,8 @@ use std::sync::Arc;
 
 use nat::config::{Config, InsideConfig};
 use nat::counters::Counters;
-use nat::engine::{Engine, FlowInfo, InsideId, NewEngineError};
+use nat::engine::{Engine, FlowInfo, InsideId, NewEngineError, Sides};
+use nat::flow::FlowKey;
 use packet::Frame;
 
 use crate::dataplane::port::{Deliver, Trunk};
@@ -226,6 +227,17 @@ impl Outside {
             })
         };
         (0..switch.workers()).filter_map(of).flatten().collect()
+    }
+
+    /// How the world knows the flow that packets from a container's port with this key belong to.
+    pub fn sides(switch: &Switch, port: &Port, key: FlowKey) -> Option<Sides> {
+        let (worker, uid) = (switch.home_of(port)?, port.uid());
+        switch.run_on(worker, move || {
+            SHARD.with_borrow(|shard| {
+                let Shard { engine, ways, .. } = shard.as_ref()?;
+                engine.sides(ways.inside(uid)?, &key)
+            })
+        })?
     }
 
     /// Every flow there is, and from then on what becomes of flows.

@@ -88,7 +88,12 @@ impl Ways {
 
     /// The container from which the worker has its present batch.
     pub(super) fn current(&self) -> Option<InsideId> {
-        self.by_port.get(&current_port()).copied()
+        self.inside(current_port())
+    }
+
+    /// The container with a port.
+    pub(super) fn inside(&self, port: u64) -> Option<InsideId> {
+        self.by_port.get(&port).copied()
     }
 
     /// A flow, and whose it is.

@@ -147,7 +147,9 @@ impl Watchers {
             }
         });
         if lost > 0 {
-            watchers.iter().for_each(|watcher| watcher.lose(lost));
+            for watcher in watchers.iter() {
+                watcher.lose(lost);
+            }
         }
         if watchers.is_empty() {
             engine.watch(false);

@@ -26,8 +26,8 @@ use super::{
     host::InsideId,
     outside::{QUOTE, send_one},
     token::{Kind, Token},
-    udp::{Udp, info},
-    view::FlowInfo,
+    udp::{Udp, info, sides},
+    view::{FlowInfo, Sides},
 };
 use crate::{
     counters::Reason,
@@ -217,6 +217,12 @@ impl Icmp {
         for session in self.table.sessions_of(inside) {
             self.close(core, session);
         }
+    }
+
+    /// How the world knows a session.
+    pub(super) fn sides(&self, key: &Key) -> Option<Sides> {
+        let session = self.table.session(self.table.find(key)?)?;
+        Some(sides(session, self.table.mapping(session.mapping)?.data.bound))
     }
 
     /// Tells whoever watches what has become of a session.

@@ -5,7 +5,7 @@ use std::{
 
 use super::*;
 use crate::{
-    engine::{Change, FlowEvent},
+    engine::{Change, FlowEvent, Sides},
     flow::Transport,
     samples::{self, Sample},
 };
@@ -42,7 +42,12 @@ fn a_connection_is_told_of_from_its_beginning_to_its_end() {
     let steps: Vec<_> = begun.iter().map(|event| (event.change, event.flow.state)).collect();
     let expected = [(Change::New, "SYN_SENT"), (Change::State, "SYN_RECV"), (Change::State, "ESTABLISHED")];
     assert_eq!(steps, expected);
-    assert_eq!(begun[0].flow.outside, Some(host.peer_addr().unwrap()));
+    let outside = host.peer_addr().unwrap();
+    assert_eq!(begun[0].flow.outside, Some(outside));
+    let key = samples::key(Transport::Tcp, (CONTAINER.into(), PORT), to);
+    let sides = Sides { outside, remote: host.local_addr().unwrap() };
+    assert_eq!(bench.engine.sides(bench.id, &key), Some(sides));
+    assert_eq!(bench.engine.sides(bench.id, &key.reversed()), None);
     // Data are no news.
     bench.take(&segment(PORT, to, &Header::plain(seq, ack, flags::ACK, 500), b"data"));
     assert_eq!(events(&mut bench), []);
@@ -113,6 +118,8 @@ fn a_session_is_new_then_replied_then_gone() {
         bench.next();
     }
     assert_eq!(events(&mut bench), [(Change::State, "REPLIED")]);
+    let sides = Sides { outside: from, remote: socket.local_addr().unwrap() };
+    assert_eq!(bench.engine.sides(bench.id, &key), Some(sides));
     let id = bench.id;
     bench.engine.close_flows(id, &mut bench.container);
     let gone = taken(&mut bench);

@@ -191,7 +191,7 @@ async fn capture(State(daemon): App, p: Params) -> Answer {
     let count = p.number("count")?;
     let hub = daemon.switch().capture();
     let (session, records) = hub.start(scope, filter, snaplen as usize);
-    let body = watch::body(hub, session.clone(), records, count, text, snaplen);
+    let body = watch::body(hub, session.clone(), records, count, text, snaplen, &daemon);
     let body = body.inspect_err(|_| hub.stop(&session))?;
     Ok(([("content-type", "application/x-pcapng")], body).into_response())
 }
