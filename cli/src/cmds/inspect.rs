@@ -37,7 +37,7 @@ pub fn run(client: &Client, args: &Inspect) -> Outcome {
             Err(failure) if failure.is_not_found() => Value::Array(Vec::new()),
             Err(failure) => return Err(failure),
         };
-        if let Some(fields) = seen.as_object_mut() {
+        if let Some(fields) = seen["Vswitch"].as_object_mut() {
             fields.insert("Flows".into(), flows);
         }
         Ok(seen)

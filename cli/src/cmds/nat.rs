@@ -55,12 +55,9 @@ const WIDTHS: [usize; 10] = [35, 7, 11, 5, 21, 21, 21, 15, 12, 12];
 
 /// A line about an event.
 fn line(cells: [&str; 10]) -> String {
-    let mut line = String::new();
-    for (cell, width) in cells.into_iter().zip(WIDTHS) {
-        line.push_str(&format!("{:width$}   ", escape(cell)));
-    }
-    line.truncate(line.trim_end().len());
-    line + "\n"
+    let padded = cells.into_iter().zip(WIDTHS).map(|(cell, width)| format!("{:width$}", escape(cell)));
+    let cells: Vec<String> = padded.collect();
+    cells.join("   ").trim_end().to_owned() + "\n"
 }
 
 /// Prints events as they come.
