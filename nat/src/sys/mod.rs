@@ -1,9 +1,10 @@
-//! System calls. What no library wraps is in [`tcp`] and [`datagram`], the only places with
-//! `unsafe`.
+//! System calls. What no library wraps is in [`tcp`], [`peek`] and [`datagram`], the only places
+//! with `unsafe`.
 
 mod control;
 mod datagram;
 mod name;
+mod peek;
 mod poll;
 mod tcp;
 
@@ -13,7 +14,7 @@ use rustix::io::{self, Errno};
 
 pub(crate) use datagram::{AT_ONCE, DatagramSocket, Message, Received, Trouble};
 pub(crate) use poll::{Clock, Poll};
-pub(crate) use tcp::{TcpSocket, can_peek_at_offset};
+pub(crate) use tcp::{Look, TcpSocket, can_peek_at_offset};
 
 /// Refuses a socket whose number is not below `ceiling`. The kernel gives the lowest that is free, so
 /// then all below are taken.

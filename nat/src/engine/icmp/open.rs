@@ -15,6 +15,7 @@ use crate::{
         icmp_error::Trouble,
         notice::Notice,
         outside::{reason_of, tell},
+        sessions,
         token::{Kind, Token},
         view::Direction,
     },
@@ -68,13 +69,8 @@ impl Icmp {
             idle,
             idle_first: idle,
         };
-        let index = self.table.open(&new, core.now);
-        if let Some(session) = self.table.session_mut(index)
-            && session.timer.is_none()
-        {
-            let token = Token { kind: Kind::EchoSession, generation: session.generation, index };
-            session.timer = Some(core.wheel.set(session.ends(), token.pack()));
-            core.session_opened(key.inside);
+        let (index, new) = sessions::begin(core, &mut self.table, Kind::EchoSession, &new);
+        if new {
             self.tell(core, index, Change::New);
         }
         Ok(index)
@@ -142,15 +138,7 @@ impl Icmp {
 
     /// A session's timer has fired.
     pub(crate) fn on_timer(&mut self, core: &mut Core, token: Token) {
-        let Some(session) = self.table.session_mut(token.index) else { return };
-        if session.generation != token.generation {
-            return;
-        }
-        session.timer = None;
-        let ends = session.ends();
-        if ends > core.now {
-            session.timer = Some(core.wheel.set(ends, token.pack()));
-        } else {
+        if sessions::is_over(core, &mut self.table, token) {
             self.close(core, token.index);
         }
     }
@@ -158,13 +146,8 @@ impl Icmp {
     /// Ends a session, and its identifier's mapping if that was its last one.
     pub(super) fn close(&mut self, core: &mut Core, session: u32) {
         self.tell(core, session, Change::Gone);
-        let Some(closed) = self.table.close(session) else { return };
-        if let Some(timer) = closed.timer {
-            core.wheel.cancel(timer);
-        }
-        core.session_closed(closed.key.inside);
-        if self.table.mapping(closed.mapping).is_some_and(|mapping| mapping.sessions == 0) {
-            self.close_mapping(core, closed.mapping);
+        if let Some(mapping) = sessions::end(core, &mut self.table, session) {
+            self.close_mapping(core, mapping);
         }
     }
 

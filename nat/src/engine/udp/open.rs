@@ -14,6 +14,7 @@ use crate::{
         host::InsideId,
         icmp_error::Trouble,
         outside::{reason_of, tell},
+        sessions,
         token::{Kind, Token},
         view::Direction,
     },
@@ -70,12 +71,8 @@ impl Udp {
 
     /// Enters a session, for which there is room.
     pub(super) fn begin(&mut self, core: &mut Core, new: &NewSession) -> u32 {
-        let index = self.table.open(new, core.now);
-        let Some(session) = self.table.session_mut(index) else { return index };
-        if session.timer.is_none() {
-            let token = Token { kind: Kind::UdpSession, generation: session.generation, index };
-            session.timer = Some(core.wheel.set(session.ends(), token.pack()));
-            core.session_opened(new.key.inside);
+        let (index, new) = sessions::begin(core, &mut self.table, Kind::UdpSession, new);
+        if new {
             self.tell(core, index, Change::New);
         }
         index
@@ -155,15 +152,7 @@ impl Udp {
 
     /// A session's timer has fired.
     pub(crate) fn on_timer(&mut self, core: &mut Core, token: Token) {
-        let Some(session) = self.table.session_mut(token.index) else { return };
-        if session.generation != token.generation {
-            return;
-        }
-        session.timer = None;
-        let ends = session.ends();
-        if ends > core.now {
-            session.timer = Some(core.wheel.set(ends, token.pack()));
-        } else {
+        if sessions::is_over(core, &mut self.table, token) {
             self.close(core, token.index);
         }
     }
@@ -171,13 +160,8 @@ impl Udp {
     /// Ends a session, and its mapping if that was its last one.
     pub(super) fn close(&mut self, core: &mut Core, session: u32) {
         self.tell(core, session, Change::Gone);
-        let Some(closed) = self.table.close(session) else { return };
-        if let Some(timer) = closed.timer {
-            core.wheel.cancel(timer);
-        }
-        core.session_closed(closed.key.inside);
-        if self.table.mapping(closed.mapping).is_some_and(|mapping| !mapping.fixed && mapping.sessions == 0) {
-            self.close_mapping(core, closed.mapping);
+        if let Some(mapping) = sessions::end(core, &mut self.table, session) {
+            self.close_mapping(core, mapping);
         }
     }
 
