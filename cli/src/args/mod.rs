@@ -181,6 +181,9 @@ pub enum NatCommand {
         /// Of this container alone
         #[arg(long, value_name = "NAME")]
         container: Option<String>,
+        /// Go on with what becomes of flows, a line for each change
+        #[arg(short, long)]
+        watch: bool,
         /// How.
         #[command(flatten)]
         format: Format,

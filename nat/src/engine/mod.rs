@@ -14,6 +14,7 @@
 mod build;
 mod claims;
 mod core;
+mod events;
 mod fragments;
 mod host;
 mod icmp;
@@ -45,15 +46,18 @@ use self::{
     udp::Udp,
 };
 pub use self::{
+    events::{Change, FlowEvent},
     host::InsideId,
     notice::Notice,
     tcp::{ListenError, Listener, PublishId, Publisher},
     udp::{UdpListener, UdpPublishId},
-    view::{Direction, FlowInfo, InsideInfo},
+    view::{Direction, FlowInfo, InsideInfo, Sides},
 };
 use crate::{
     config::{Config, InsideConfig},
     counters::{Counters, Reason},
+    flow::{FlowKey, Transport},
+    session::Key,
     sys::{self, Clock, Look, Manner, TcpSocket},
 };
 
@@ -320,6 +324,35 @@ impl Engine {
     pub fn flows(&self) -> impl Iterator<Item = FlowInfo> + '_ {
         let now = Clock::now();
         self.tcp.flows(now).chain(self.udp.flows(now)).chain(self.icmp.flows(now))
+    }
+
+    /// How the world knows the flow that a container's packets with this key belong to.
+    #[must_use]
+    pub fn sides(&self, inside: InsideId, key: &FlowKey) -> Option<Sides> {
+        let (local, remote) = (key.source, key.destination);
+        match key.transport {
+            Transport::Tcp => self.tcp.sides(inside, local, remote),
+            Transport::Udp => self.udp.sides(&Key { inside, local, remote }),
+            Transport::EchoRequest => self.icmp.sides(&Key { inside, local, remote }),
+            Transport::EchoReply => None,
+        }
+    }
+
+    /// Begins to keep what becomes of flows, or ends it. While it is kept it has to be taken with
+    /// [`Engine::take_events`] after each batch and turn.
+    pub fn watch(&mut self, on: bool) {
+        if on && self.core.journal.is_none() {
+            self.tcp.begin_to_tell();
+        }
+        if on != self.core.journal.is_some() {
+            self.core.journal = on.then(Box::default);
+        }
+    }
+
+    /// Hands out what has become of flows since the last time, the oldest first. Returns how many
+    /// events more there were than are kept: those were lost after the ones handed out.
+    pub fn take_events(&mut self, each: impl FnMut(FlowEvent)) -> u64 {
+        self.core.journal.as_mut().map_or(0, |journal| journal.take(each))
     }
 
     /// What a container uses; `None` if there is no such container.

@@ -12,8 +12,8 @@ use rustix::{
     io::{self, Errno},
     net::{
         AddressFamily, RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketFlags,
-        SocketType, acceptfrom_with, bind, connect, getsockname, listen, recvmsg, sendmsg, shutdown,
-        socket_with, sockopt,
+        SocketType, acceptfrom_with, bind, connect, getpeername, getsockname, listen, recvmsg, sendmsg,
+        shutdown, socket_with, sockopt,
     },
 };
 
@@ -160,6 +160,11 @@ impl TcpSocket {
     /// The address the world sees.
     pub(crate) fn local(&self) -> Option<SocketAddr> {
         getsockname(&self.fd).ok().and_then(|address| SocketAddr::try_from(address).ok())
+    }
+
+    /// Whom it is connected to.
+    pub(crate) fn peer(&self) -> Option<SocketAddr> {
+        getpeername(&self.fd).ok().flatten().and_then(|address| SocketAddr::try_from(address).ok())
     }
 
     /// Closes it so that the other side sees a reset.
