@@ -54,7 +54,7 @@ pub use self::{
 use crate::{
     config::{Config, InsideConfig},
     counters::{Counters, Reason},
-    sys::{self, Clock, Look},
+    sys::{self, Clock, Look, Manner, TcpSocket},
 };
 
 /// Why a frame was not sent to a container.
@@ -83,6 +83,17 @@ pub enum NewEngineError {
     /// A descriptor could not be had.
     #[error("the engine's descriptors cannot be made: {0}")]
     Descriptors(#[from] io::Error),
+    /// The kernel has no such congestion control, or does not let this process use it.
+    #[error(
+        "TCP cannot use the congestion control {name}: {error}; /proc/sys/net/ipv4/tcp_allowed_congestion_control \
+         has those that everybody may use"
+    )]
+    Congestion {
+        /// Its name.
+        name: Box<str>,
+        /// What the kernel says.
+        error: io::Error,
+    },
 }
 
 /// Address translation for some containers.
@@ -105,11 +116,17 @@ impl Engine {
     /// [`NewEngineError`] if this kernel lacks what it needs.
     pub fn new(mut config: Config) -> Result<Self, NewEngineError> {
         config.tcp.peek_from_start |= !sys::can_peek_at_offset().map_err(io::Error::from)?;
-        let look = if config.tcp.peek_from_start { Look::FromStart } else { Look::AtOffset };
+        let manner = Manner {
+            look: if config.tcp.peek_from_start { Look::FromStart } else { Look::AtOffset },
+            congestion: config.tcp.congestion.clone(),
+        };
+        if let (Err(error), Some(name)) = (TcpSocket::new(false, &manner), &manner.congestion) {
+            return Err(NewEngineError::Congestion { name: name.clone(), error: error.into() });
+        }
         let core = Core::new(config)?;
         Ok(Self {
             core,
-            tcp: Tcp::new(look),
+            tcp: Tcp::new(manner),
             udp: Udp::new(),
             icmp: Icmp::new(),
             fragments: Fragments::default(),

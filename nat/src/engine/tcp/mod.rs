@@ -35,7 +35,7 @@ use super::{
 use crate::{
     counters::Reason,
     flow::Endpoint,
-    sys::Look,
+    sys::Manner,
     tcp::{Arrival, Ended, Header, Segment, Seq, State, Timing},
     time::Time,
 };
@@ -72,11 +72,11 @@ pub(crate) struct Tcp {
     secret: RandomState,
     /// Buffers for data to containers.
     frames: Vec<Frame>,
-    look: Look,
+    manner: Manner,
 }
 
 impl Tcp {
-    pub(crate) fn new(look: Look) -> Self {
+    pub(crate) fn new(manner: Manner) -> Self {
         Self {
             flows: Slab::new(),
             by_key: HashMap::new(),
@@ -89,7 +89,7 @@ impl Tcp {
             half_open: 0,
             secret: RandomState::new(),
             frames: (0..service::PEEK_FRAMES).map(|_| Frame::new()).collect(),
-            look,
+            manner,
         }
     }
 

@@ -120,7 +120,7 @@ impl Tcp {
         outside: std::net::IpAddr,
         remote: SocketAddr,
     ) -> io::Result<(TcpSocket, bool)> {
-        let socket = TcpSocket::new(remote.is_ipv6(), self.look)?;
+        let socket = TcpSocket::new(remote.is_ipv6(), &self.manner)?;
         leave_room(&socket, core.config.limits.descriptors)?;
         match self.mappings.bind(&socket, inside, local, outside) {
             Ok(()) => match socket.connect(remote) {
@@ -138,7 +138,7 @@ impl Tcp {
         }
         // The kernel still remembers a connection between these very ends, or has no port left:
         // let it find one that is free for this destination.
-        let socket = TcpSocket::new(remote.is_ipv6(), self.look)?;
+        let socket = TcpSocket::new(remote.is_ipv6(), &self.manner)?;
         if !outside.is_unspecified() {
             socket.bind_address(outside)?;
         }
