@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::{
+    config::Timeouts,
     engine::{
         build::Route,
         host::InsideId,
@@ -136,6 +137,11 @@ impl Flow {
     /// Bytes that wait for the socket.
     pub(super) fn kept(&self) -> u32 {
         self.kept.len() as u32
+    }
+
+    /// When there is something to do, if nothing happens before.
+    pub(super) fn due(&self, timeouts: &Timeouts) -> Time {
+        self.conn.deadline(timeouts).min(self.retry_at)
     }
 
     /// Memory for data, in bytes.

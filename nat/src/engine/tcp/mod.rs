@@ -296,6 +296,9 @@ impl Tcp {
         let now = core.now;
         let Some(flow) = self.get(token) else { return };
         (flow.timer, flow.timer_at) = (None, Time::NEVER);
+        if flow.due(timing.timeouts) > now {
+            return Self::schedule(core, flow, token.index);
+        }
         if flow.retry_at <= now {
             flow.retry_at = Time::NEVER;
         }

@@ -1,6 +1,6 @@
 //! How flows begin and end.
 
-use std::{collections::VecDeque, net::SocketAddr};
+use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
 use packet::wire::{TcpPacket, ethernet, ipproto, tcp};
 use rustix::io::{self, Errno};
@@ -25,6 +25,11 @@ use crate::{
     tcp::{Conn, Header, Segment, State},
     time::Time,
 };
+
+/// How early a timer may fire. To move it whenever something is acknowledged would cost more than to
+/// find now and then that nothing is due; but what is due in hours must not be looked at in a moment,
+/// or each of many flows that are seldom used is looked at once more for each time it was.
+const EARLY: Duration = Duration::from_secs(1);
 
 /// Connections that are over and only remembered, the oldest first.
 #[derive(Debug, Default)]
@@ -331,10 +336,10 @@ impl Tcp {
         }
     }
 
-    /// Sets the flow's timer, unless it is set early enough.
+    /// Sets the flow's timer, unless it fires a little early at the most: then it is set anew.
     pub(super) fn schedule(core: &mut Core, flow: &mut Flow, index: u32) {
-        let at = flow.conn.deadline(&core.config.timeouts).min(flow.retry_at);
-        if at >= flow.timer_at || at == Time::NEVER {
+        let at = flow.due(&core.config.timeouts);
+        if at == Time::NEVER || (at >= flow.timer_at && at.since(flow.timer_at) <= EARLY) {
             return;
         }
         if let Some(timer) = flow.timer.take() {
