@@ -88,14 +88,20 @@ fn ps_knows_several_networks() {
 fn inspect_looks_for_a_network_where_no_container_is() {
     let daemon = daemon();
     assert_eq!(daemon.ok(&["inspect", "-f", "{{.Name}}", "web", "my"]), "/web\nmy\n");
-    let outside = "{{range .Vswitch.Flows}}{{.Outside}}{{end}}";
-    assert_eq!(daemon.ok(&["inspect", "-f", outside, "web"]), "192.0.2.1:7\n");
-    assert_eq!(daemon.lines(), ["GET /containers/web/json", "GET /containers/my/json", "GET /networks/my"]);
+    let flows = format!("GET /vswitch/nat?container={}", "c".repeat(64));
+    let asked = ["GET /containers/web/json", flows.as_str(), "GET /containers/my/json", "GET /networks/my"];
+    assert_eq!(daemon.lines(), asked);
     let ended = daemon.run(&["inspect", "nobody"]);
     assert_eq!(
         (ended.stdout.as_str(), ended.stderr.as_str(), ended.status),
         ("[]\n", "vswitch: Error: No such object: nobody\n", Some(1))
     );
+}
+
+#[test]
+fn inspect_of_a_container_has_its_flows() {
+    let outside = "{{range .Vswitch.Flows}}{{.Outside}}{{end}}";
+    assert_eq!(daemon().ok(&["inspect", "-f", outside, "web"]), "192.0.2.1:7\n");
 }
 
 #[test]
