@@ -108,7 +108,3 @@ impl Outbox {
         self.seen = 0;
     }
 }
-
-#[cfg(test)]
-#[path = "outbox_tests.rs"]
-mod tests;

@@ -62,12 +62,17 @@ impl WriteRing {
         if !probe.is_supported(opcode::Write::CODE) {
             return Err(RingError::NoWrite);
         }
-        Ok(Self {
-            ring: Some(ring),
+        Ok(Self { ring: Some(ring), ..Self::without() })
+    }
+
+    /// A batch that is written message by message.
+    fn without() -> Self {
+        Self {
+            ring: None,
             bytes: vec![0; WRITES * LONGEST].into_boxed_slice(),
             messages: Vec::with_capacity(WRITES),
             leak: false,
-        })
+        }
     }
 
     /// The ring is of use; when not, [`WriteRing::submit`] still writes what was put in.
