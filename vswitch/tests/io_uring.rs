@@ -52,15 +52,11 @@ impl Receive for Burst {
     }
 
     fn recv(&mut self, frame: &mut Frame) -> Received {
-        match self.frames.pop_front() {
-            Some(bytes) => {
-                frame.copy_from(&bytes, Offload::NONE).map_or_else(Received::Bad, |()| Received::Frame)
-            }
-            None => {
-                let _ = self.go.read();
-                Received::Empty
-            }
-        }
+        let Some(bytes) = self.frames.pop_front() else {
+            let _ = self.go.read();
+            return Received::Empty;
+        };
+        frame.copy_from(&bytes, Offload::NONE).map_or_else(Received::Bad, |()| Received::Frame)
     }
 }
 
