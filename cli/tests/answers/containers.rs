@@ -53,6 +53,7 @@ fn daemon() -> Mock {
             {"Network": "bridge", "Port": 2, "Mac": "02:42:ac:11:00:02", "Vlan": 0, "Static": false, "Age": 0.0},
         ])),
         "GET /vswitch/bridges/my/fdb" => ok(&json!([])),
+        "GET /vswitch/nat" => ok(&json!({"Flows": [], "Counters": {"flows_opened": 1}})),
         "GET /vswitch/ports/nobody" => refuse(404, "no port nobody"),
         other if other.starts_with("GET /containers/") => refuse(404, "No such container: nobody"),
         _ => refuse(404, "network nobody not found"),

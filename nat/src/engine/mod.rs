@@ -22,6 +22,7 @@ mod notice;
 mod outside;
 #[cfg(test)]
 mod rfc;
+mod sessions;
 mod tcp;
 #[cfg(test)]
 mod tests;
@@ -53,7 +54,7 @@ pub use self::{
 use crate::{
     config::{Config, InsideConfig},
     counters::{Counters, Reason},
-    sys::{self, Clock},
+    sys::{self, Clock, Look},
 };
 
 /// Why a frame was not sent to a container.
@@ -79,9 +80,6 @@ pub trait Inside {
 /// Why there can be no engine.
 #[derive(Debug, thiserror::Error)]
 pub enum NewEngineError {
-    /// The kernel cannot look into TCP sockets at an offset.
-    #[error("this kernel has no SO_PEEK_OFF for TCP sockets, which came with Linux 6.9")]
-    PeekOffset,
     /// A descriptor could not be had.
     #[error("the engine's descriptors cannot be made: {0}")]
     Descriptors(#[from] io::Error),
@@ -105,14 +103,13 @@ impl Engine {
     ///
     /// # Errors
     /// [`NewEngineError`] if this kernel lacks what it needs.
-    pub fn new(config: Config) -> Result<Self, NewEngineError> {
-        if !sys::can_peek_at_offset().map_err(io::Error::from)? {
-            return Err(NewEngineError::PeekOffset);
-        }
+    pub fn new(mut config: Config) -> Result<Self, NewEngineError> {
+        config.tcp.peek_from_start |= !sys::can_peek_at_offset().map_err(io::Error::from)?;
+        let look = if config.tcp.peek_from_start { Look::FromStart } else { Look::AtOffset };
         let core = Core::new(config)?;
         Ok(Self {
             core,
-            tcp: Tcp::new(),
+            tcp: Tcp::new(look),
             udp: Udp::new(),
             icmp: Icmp::new(),
             fragments: Fragments::default(),

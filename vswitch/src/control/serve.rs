@@ -173,6 +173,7 @@ async fn serve(
     let resolver = crate::names::Resolver::new(crate::names::Config::default());
     let translation = nat::config::Config {
         own_address: Some(crate::outside::own_address),
+        limits: crate::outside::limits(descriptors),
         ..nat::config::Config::default()
     };
     let outside = match Outside::new(&switch, &translation) {

@@ -6,6 +6,7 @@
 //! its thread's local storage: nobody else can reach it, so there is nothing to lock.
 
 mod apart;
+mod limits;
 mod own_address;
 mod shard;
 
@@ -22,6 +23,7 @@ use crate::dataplane::switch::TrunkId;
 use crate::dataplane::{Bridge, DropReason, Port, Switch};
 use crate::gateway::Beyond;
 pub use apart::{Apart, Subnets};
+pub use limits::limits;
 pub use own_address::own_address;
 use shard::{SHARD, Shard, Way};
 

@@ -35,6 +35,7 @@ use super::{
 use crate::{
     counters::Reason,
     flow::Endpoint,
+    sys::Look,
     tcp::{Arrival, Ended, Header, Segment, Seq, State, Timing},
     time::Time,
 };
@@ -71,10 +72,11 @@ pub(crate) struct Tcp {
     secret: RandomState,
     /// Buffers for data to containers.
     frames: Vec<Frame>,
+    look: Look,
 }
 
 impl Tcp {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(look: Look) -> Self {
         Self {
             flows: Slab::new(),
             by_key: HashMap::new(),
@@ -87,6 +89,7 @@ impl Tcp {
             half_open: 0,
             secret: RandomState::new(),
             frames: (0..service::PEEK_FRAMES).map(|_| Frame::new()).collect(),
+            look,
         }
     }
 

@@ -15,13 +15,12 @@ use crate::{
     engine::{
         Inside,
         build::{self, Link, Route},
-        core::Core,
+        core::{Core, Target},
         host::{InsideId, Way},
         icmp_error::Trouble,
         view::Direction,
     },
-    flow::Endpoint,
-    sys::TcpSocket,
+    sys::{TcpSocket, leave_room},
     tcp::{Conn, Header, Segment, State},
     time::Time,
 };
@@ -63,11 +62,16 @@ impl Tcp {
         syn: &Segment,
         out: &mut dyn Inside,
     ) -> Result<(), Reason> {
-        let to = if let Way::Out(real) = way { core.target(real) } else { None };
-        let Some(remote) = to else {
-            // Nobody listens on the gateway itself.
-            Self::refuse(core, &key, &Header::reset_for(syn), out);
-            return Err(Reason::NoFlow);
+        let remote = match core.target(way) {
+            Target::Outside(remote) => remote,
+            Target::Nobody => {
+                Self::refuse(core, &key, &Header::reset_for(syn), out);
+                return Err(Reason::NoFlow);
+            }
+            Target::Forbidden => {
+                Self::complain(core, &key, syn, Trouble::Prohibited, out);
+                return Err(Reason::NoOutbound);
+            }
         };
         let (mss, outside) = match core.host(key.inside) {
             Some(host) => (host.mss(key.is_v6()), host.outside(remote)),
@@ -78,7 +82,7 @@ impl Tcp {
             return Err(reason);
         }
         let remote = SocketAddr::new(remote, key.remote.port);
-        match self.connect(key.inside, key.local, outside, remote) {
+        match self.connect(core, key, outside, remote) {
             Ok((socket, mapped)) => {
                 let conn = Conn::accept(syn, self.isn(&key, core.now), mss, core.now, &core.config.tcp);
                 let index = self.insert(core, key, Direction::Outbound, conn, socket);
@@ -106,12 +110,13 @@ impl Tcp {
     /// A socket that begins to connect, and whether its port is to be released.
     fn connect(
         &mut self,
-        inside: InsideId,
-        local: Endpoint,
+        core: &Core,
+        Key { inside, local, .. }: Key,
         outside: std::net::IpAddr,
         remote: SocketAddr,
     ) -> io::Result<(TcpSocket, bool)> {
-        let socket = TcpSocket::new(remote.is_ipv6())?;
+        let socket = TcpSocket::new(remote.is_ipv6(), self.look)?;
+        leave_room(&socket, core.config.limits.descriptors)?;
         match self.mappings.bind(&socket, inside, local, outside) {
             Ok(()) => match socket.connect(remote) {
                 Ok(()) => return Ok((socket, true)),
@@ -128,7 +133,7 @@ impl Tcp {
         }
         // The kernel still remembers a connection between these very ends, or has no port left:
         // let it find one that is free for this destination.
-        let socket = TcpSocket::new(remote.is_ipv6())?;
+        let socket = TcpSocket::new(remote.is_ipv6(), self.look)?;
         if !outside.is_unspecified() {
             socket.bind_address(outside)?;
         }

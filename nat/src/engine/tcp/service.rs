@@ -258,6 +258,7 @@ fn send_data(
     let asked = len as usize - wanted;
     let found = match socket.peek(offset, &mut slices) {
         Ok(Peeked::Data(found)) => found,
+        Ok(Peeked::Blocked) => return Sent::Nothing,
         Ok(Peeked::Nothing) if again => return Sent::Nothing,
         Ok(Peeked::Nothing) => {
             flow.conn.set_readable(false);
