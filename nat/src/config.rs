@@ -109,6 +109,9 @@ impl Default for Limits {
 /// How TCP towards containers behaves.
 #[derive(Clone, Debug)]
 pub struct TcpTuning {
+    /// Congestion control towards the outside (tcp(7), `TCP_CONGESTION`), one that the kernel allows this process;
+    /// `None` for the host's.
+    pub congestion: Option<Box<str>>,
     /// The largest receive window in bytes, up to 1 GiB.
     pub window_max: u32,
     /// The window that a connection begins with, and falls back to when its socket blocks.
@@ -135,6 +138,7 @@ pub struct TcpTuning {
 impl Default for TcpTuning {
     fn default() -> Self {
         Self {
+            congestion: None,
             window_max: 4 << 20,
             window_min: 256 << 10,
             rto_min: Duration::from_millis(200),

@@ -115,6 +115,9 @@ pub struct Daemon {
     /// Let containers reach the host's loopback at their gateway's address
     #[arg(long)]
     pub map_host_loopback: bool,
+    /// Congestion control of connections to the outside, such as cubic or bbr [default: the host's]
+    #[arg(long, value_name = "NAME")]
+    pub tcp_congestion: Option<String>,
     /// etcd cluster that keeps the overlay networks of all nodes: etcd://HOST:PORT[,HOST:PORT...]
     #[arg(long, env = "VSWITCH_STORE", value_name = "URL")]
     pub store: Option<vswitch::control::kv::StoreAddress>,
@@ -190,6 +193,9 @@ pub enum NatCommand {
         /// Of this container alone
         #[arg(long, value_name = "NAME")]
         container: Option<String>,
+        /// Go on with what becomes of flows, a line for each change
+        #[arg(short, long)]
+        watch: bool,
         /// How.
         #[command(flatten)]
         format: Format,

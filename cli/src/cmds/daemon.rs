@@ -40,6 +40,7 @@ pub fn run(host: Option<&str>, args: &Daemon, starter: Option<&Channel>) -> Outc
             idle_exit: args.idle_exit.map(Duration::from_secs),
             live_restore: args.live_restore,
             host: HostSide { interface: args.host_interface, map_loopback: args.map_host_loopback },
+            congestion: args.tcp_congestion.as_deref().map(Into::into),
             tunnels: TunnelConfig { advertise, port: args.vxlan_port },
         };
         serve::run(&config, || report(starter, &Readiness::Ready)).map_err(|e| Failure::new(e.to_string()))

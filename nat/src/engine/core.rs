@@ -12,6 +12,7 @@ use slab::Slab;
 use super::{
     Inside, SendError,
     build::Route,
+    events::Journal,
     fragments::Splitter,
     host::{Host, InsideId, Way},
     icmp_error::{self, Trouble},
@@ -78,6 +79,8 @@ pub(crate) struct Core {
     pub(crate) sessions: usize,
     /// What people have to be told, and were not yet.
     pub(crate) notices: Notices,
+    /// What becomes of flows, while somebody watches.
+    pub(crate) journal: Option<Box<Journal>>,
 }
 
 impl Core {
@@ -98,6 +101,7 @@ impl Core {
             splitter: Splitter::new(now),
             sessions: 0,
             notices: Notices::default(),
+            journal: None,
         })
     }
 

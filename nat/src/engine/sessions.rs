@@ -7,18 +7,19 @@ use super::{
 };
 use crate::session::{NewSession, Table};
 
-/// Enters a session, for which there is room, and its timer, whose token is to be of `kind`.
-pub(super) fn begin<M>(core: &mut Core, table: &mut Table<M>, kind: Kind, new: &NewSession) -> u32 {
+/// Enters a session, for which there is room, and its timer, whose token is to be of `kind`. Returns also
+/// whether it was not there before under another key.
+pub(super) fn begin<M>(core: &mut Core, table: &mut Table<M>, kind: Kind, new: &NewSession) -> (u32, bool) {
     let index = table.open(new, core.now);
-    // One that was there under another key has its timer.
     if let Some(session) = table.session_mut(index)
         && session.timer.is_none()
     {
         let token = Token { kind, generation: session.generation, index };
         session.timer = Some(core.wheel.set(session.ends(), token.pack()));
         core.session_opened(new.key.inside);
+        return (index, true);
     }
-    index
+    (index, false)
 }
 
 /// The timer of a session has fired: whether its time is over. If not, it is set anew.

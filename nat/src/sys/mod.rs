@@ -14,7 +14,7 @@ use rustix::io::{self, Errno};
 
 pub(crate) use datagram::{AT_ONCE, DatagramSocket, Message, Received, Trouble};
 pub(crate) use poll::{Clock, Poll};
-pub(crate) use tcp::{Look, TcpSocket, can_peek_at_offset};
+pub(crate) use tcp::{Look, Manner, TcpSocket, can_peek_at_offset};
 
 /// Refuses a socket whose number is not below `ceiling`. The kernel gives the lowest that is free, so
 /// then all below are taken.

@@ -12,8 +12,8 @@ use rustix::{
     io::{self, Errno},
     net::{
         AddressFamily, RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketFlags,
-        SocketType, acceptfrom_with, bind, connect, getsockname, listen, recvmsg, sendmsg, shutdown,
-        socket_with, sockopt,
+        SocketType, acceptfrom_with, bind, connect, getpeername, getsockname, listen, recvmsg, sendmsg,
+        shutdown, socket_with, sockopt,
     },
 };
 
@@ -33,12 +33,21 @@ pub(crate) struct TcpSocket {
 }
 
 /// How receive queues are looked into.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) enum Look {
     /// At an offset, which the kernel keeps.
+    #[default]
     AtOffset,
     /// From the start; what lies before the offset is skipped.
     FromStart,
+}
+
+/// How sockets are used.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Manner {
+    pub(crate) look: Look,
+    /// Congestion control; `None` for the host's.
+    pub(crate) congestion: Option<Box<str>>,
 }
 
 /// The kernel keeps a peek offset for TCP sockets (`SO_PEEK_OFF`, Linux 6.9 and later).
@@ -72,13 +81,17 @@ pub(super) fn last_error() -> Errno {
 
 impl TcpSocket {
     /// A socket that is not bound and not connected.
-    pub(crate) fn new(v6: bool, look: Look) -> io::Result<Self> {
-        Self::set_up(stream_socket(v6)?, look)
+    pub(crate) fn new(v6: bool, manner: &Manner) -> io::Result<Self> {
+        Self::set_up(stream_socket(v6)?, manner)
     }
 
-    fn set_up(fd: OwnedFd, look: Look) -> io::Result<Self> {
+    fn set_up(fd: OwnedFd, manner: &Manner) -> io::Result<Self> {
+        let look = manner.look;
         if look == Look::AtOffset {
             set_peek_offset(fd.as_fd(), 0)?;
+        }
+        if let Some(name) = &manner.congestion {
+            sockopt::set_tcp_congestion(&fd, name)?;
         }
         // The container decides what makes a segment and has its own answer to urgent data.
         sockopt::set_tcp_nodelay(&fd, true)?;
@@ -100,10 +113,10 @@ impl TcpSocket {
     }
 
     /// Takes a connection from a listening socket, and who made it.
-    pub(crate) fn accept(listener: BorrowedFd<'_>, look: Look) -> io::Result<(Self, SocketAddr)> {
+    pub(crate) fn accept(listener: BorrowedFd<'_>, manner: &Manner) -> io::Result<(Self, SocketAddr)> {
         let (fd, from) = acceptfrom_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?;
         let from = from.and_then(|from| SocketAddr::try_from(from).ok()).ok_or(Errno::CONNABORTED)?;
-        Ok((Self::set_up(fd, look)?, from))
+        Ok((Self::set_up(fd, manner)?, from))
     }
 
     /// Binds to `port` of `address`. Alone: nobody else may have the port. Shared: other sockets
@@ -147,6 +160,11 @@ impl TcpSocket {
     /// The address the world sees.
     pub(crate) fn local(&self) -> Option<SocketAddr> {
         getsockname(&self.fd).ok().and_then(|address| SocketAddr::try_from(address).ok())
+    }
+
+    /// Whom it is connected to.
+    pub(crate) fn peer(&self) -> Option<SocketAddr> {
+        getpeername(&self.fd).ok().flatten().and_then(|address| SocketAddr::try_from(address).ok())
     }
 
     /// Closes it so that the other side sees a reset.

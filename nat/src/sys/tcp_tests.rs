@@ -14,7 +14,7 @@ fn pair() -> (TcpSocket, TcpStream) {
 
 fn pair_that_looks(look: Look) -> (TcpSocket, TcpStream) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let socket = TcpSocket::new(false, look).unwrap();
+    let socket = TcpSocket::new(false, &Manner { look, ..Manner::default() }).unwrap();
     // Room for what the tests leave there, as far as the machine's limit allows.
     sockopt::set_socket_recv_buffer_size(&socket, 1 << 20).unwrap();
     socket.connect(listener.local_addr().unwrap()).unwrap();
@@ -134,11 +134,21 @@ fn half_closed_it_still_receives() {
 #[test]
 fn a_port_is_bound_alone_or_shared() {
     let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let first = TcpSocket::new(false, Look::AtOffset).unwrap();
+    let first = TcpSocket::new(false, &Manner::default()).unwrap();
     first.bind(local, 0, false).unwrap();
     let port = first.local().unwrap().port();
     first.share_port().unwrap();
-    let second = TcpSocket::new(false, Look::AtOffset).unwrap();
+    let second = TcpSocket::new(false, &Manner::default()).unwrap();
     assert_eq!(second.bind(local, port, false), Err(Errno::ADDRINUSE));
     second.bind(local, port, true).unwrap();
+}
+
+#[test]
+fn a_socket_has_the_congestion_control_that_is_asked_for() {
+    // Everybody may use reno.
+    let manner = Manner { congestion: Some("reno".into()), ..Manner::default() };
+    let socket = TcpSocket::new(false, &manner).unwrap();
+    assert_eq!(sockopt::tcp_congestion(&socket.fd).unwrap(), "reno");
+    let manner = Manner { congestion: Some("nonsense".into()), ..Manner::default() };
+    assert_eq!(TcpSocket::new(false, &manner).unwrap_err(), Errno::NOENT);
 }

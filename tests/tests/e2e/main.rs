@@ -32,6 +32,7 @@ mod nat;
 mod nat_hostile;
 mod nat_policy;
 mod nat_programs;
+mod nat_watch;
 mod network_json;
 mod overlay;
 mod publish;

@@ -11,6 +11,7 @@ use crate::{
     engine::{
         Inside,
         core::{Core, Packet, Target},
+        events::Change,
         icmp_error::Trouble,
         notice::Notice,
         outside::{reason_of, tell},
@@ -68,7 +69,11 @@ impl Icmp {
             idle,
             idle_first: idle,
         };
-        Ok(sessions::begin(core, &mut self.table, Kind::EchoSession, &new))
+        let (index, new) = sessions::begin(core, &mut self.table, Kind::EchoSession, &new);
+        if new {
+            self.tell(core, index, Change::New);
+        }
+        Ok(index)
     }
 
     fn open_mapping(&mut self, core: &mut Core, key: &Key, real: IpAddr) -> Result<u32, Reason> {
@@ -140,6 +145,7 @@ impl Icmp {
 
     /// Ends a session, and its identifier's mapping if that was its last one.
     pub(super) fn close(&mut self, core: &mut Core, session: u32) {
+        self.tell(core, session, Change::Gone);
         if let Some(mapping) = sessions::end(core, &mut self.table, session) {
             self.close_mapping(core, mapping);
         }

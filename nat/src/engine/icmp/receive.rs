@@ -17,6 +17,7 @@ use crate::{
         Inside,
         build::Route,
         core::Core,
+        events::Change,
         fragments::{HOPS, Head, icmp_for},
         outside::{self, Told, pass_error},
         token::{Kind, Token},
@@ -142,7 +143,9 @@ impl Icmp {
         let Core { splitter, counters, .. } = core;
         let sent = splitter.send(counters, key.inside, link, mtu, &head, [message, &[]], out);
         let bytes = if sent.is_ok() { message.len() } else { 0 };
-        self.table.received(session, bytes, false, core.now);
+        if self.table.received(session, bytes, false, core.now) {
+            self.tell(core, session, Change::State);
+        }
         Ok(())
     }
 }

@@ -101,6 +101,8 @@ pub(super) struct Flow {
     /// When the outside was last heard.
     pub(super) heard: Time,
     pub(super) traffic: Traffic,
+    /// The state that those who watch know of.
+    told: &'static str,
 }
 
 impl Flow {
@@ -127,6 +129,7 @@ impl Flow {
             born: now,
             heard: now,
             traffic: Traffic::default(),
+            told: "",
         }
     }
 
@@ -153,6 +156,12 @@ impl Flow {
                 (true, true) => "CLOSING",
             },
         }
+    }
+
+    /// Whoever watches knows its state from here on. Returns whether that is news.
+    pub(super) fn tell(&mut self) -> bool {
+        let state = self.state();
+        std::mem::replace(&mut self.told, state) != state
     }
 
     pub(super) fn info(&self, now: Time) -> FlowInfo {

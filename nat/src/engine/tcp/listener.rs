@@ -138,7 +138,7 @@ impl Tcp {
         for _ in 0..BATCH {
             let Some(published) = self.published.get(token.index as usize) else { return };
             let to = published.to;
-            match TcpSocket::accept(published.listener.fd.as_fd(), self.look) {
+            match TcpSocket::accept(published.listener.fd.as_fd(), &self.manner) {
                 Ok((socket, client)) => {
                     if let Err((reason, socket)) = self.forward(core, socket, client, to) {
                         core.counters.count(reason);

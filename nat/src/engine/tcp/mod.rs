@@ -8,7 +8,7 @@ mod mapping;
 mod open;
 mod service;
 
-use std::{collections::HashMap, hash::BuildHasher, hash::RandomState};
+use std::{collections::HashMap, hash::BuildHasher, hash::RandomState, net::SocketAddr};
 
 use packet::{
     Frame, GsoKind,
@@ -28,14 +28,15 @@ use self::{
 use super::{
     Inside, build,
     core::{Core, Packet},
+    events::Change,
     host::InsideId,
     token::{Kind, Token},
-    view::FlowInfo,
+    view::{FlowInfo, Sides},
 };
 use crate::{
     counters::Reason,
     flow::Endpoint,
-    sys::Look,
+    sys::Manner,
     tcp::{Arrival, Ended, Header, Segment, Seq, State, Timing},
     time::Time,
 };
@@ -72,11 +73,11 @@ pub(crate) struct Tcp {
     secret: RandomState,
     /// Buffers for data to containers.
     frames: Vec<Frame>,
-    look: Look,
+    manner: Manner,
 }
 
 impl Tcp {
-    pub(crate) fn new(look: Look) -> Self {
+    pub(crate) fn new(manner: Manner) -> Self {
         Self {
             flows: Slab::new(),
             by_key: HashMap::new(),
@@ -89,7 +90,7 @@ impl Tcp {
             half_open: 0,
             secret: RandomState::new(),
             frames: (0..service::PEEK_FRAMES).map(|_| Frame::new()).collect(),
-            look,
+            manner,
         }
     }
 
@@ -352,6 +353,32 @@ impl Tcp {
     fn of(&self, inside: InsideId) -> Vec<u32> {
         let flows = self.flows.iter().filter(|(_, flow)| flow.key.inside == inside);
         flows.map(|(index, _)| index as u32).collect()
+    }
+
+    /// How the world knows a flow.
+    pub(super) fn sides(&self, inside: InsideId, local: Endpoint, remote: Endpoint) -> Option<Sides> {
+        let index = self.by_key.get(&Key { inside, local, remote })?;
+        let socket = self.flows.get(*index as usize)?.socket.as_ref()?;
+        // One that still connects has no peer, but it will have this one.
+        let peer = socket.peer().unwrap_or(SocketAddr::new(remote.ip, remote.port));
+        Some(Sides { outside: socket.local()?, remote: peer })
+    }
+
+    /// From here on changes are told of.
+    pub(crate) fn begin_to_tell(&mut self) {
+        for (_, flow) in &mut self.flows {
+            flow.tell();
+        }
+    }
+
+    /// Tells whoever watches what has become of a flow.
+    fn tell(core: &mut Core, flow: &mut Flow, change: Change) {
+        let now = core.now;
+        if let Some(journal) = &mut core.journal
+            && (flow.tell() || change == Change::Gone)
+        {
+            journal.note(change, flow.info(now));
+        }
     }
 
     /// All flows.

@@ -16,6 +16,7 @@ use crate::{
         Inside,
         build::{self, Link, Route},
         core::{Core, Target},
+        events::Change,
         host::{InsideId, Way},
         icmp_error::Trouble,
         view::Direction,
@@ -115,7 +116,7 @@ impl Tcp {
         outside: std::net::IpAddr,
         remote: SocketAddr,
     ) -> io::Result<(TcpSocket, bool)> {
-        let socket = TcpSocket::new(remote.is_ipv6(), self.look)?;
+        let socket = TcpSocket::new(remote.is_ipv6(), &self.manner)?;
         leave_room(&socket, core.config.limits.descriptors)?;
         match self.mappings.bind(&socket, inside, local, outside) {
             Ok(()) => match socket.connect(remote) {
@@ -133,7 +134,7 @@ impl Tcp {
         }
         // The kernel still remembers a connection between these very ends, or has no port left:
         // let it find one that is free for this destination.
-        let socket = TcpSocket::new(remote.is_ipv6(), self.look)?;
+        let socket = TcpSocket::new(remote.is_ipv6(), &self.manner)?;
         if !outside.is_unspecified() {
             socket.bind_address(outside)?;
         }
@@ -173,6 +174,7 @@ impl Tcp {
         self.generation = self.generation.wrapping_add(1) & 0xff_ffff;
         let mut flow = Flow::new(key, direction, conn, socket, core.now);
         flow.generation = self.generation;
+        Self::tell(core, &mut flow, Change::New);
         let index = self.flows.insert(flow) as u32;
         self.by_key.insert(key, index);
         core.counters.flows_opened += 1;
@@ -269,6 +271,7 @@ impl Tcp {
         if let Some(timer) = flow.timer.take() {
             core.wheel.cancel(timer);
         }
+        Self::tell(core, &mut flow, Change::Gone);
         if flow.conn.state() == State::TimeWait {
             self.remembered.count -= 1;
         } else {
@@ -299,6 +302,7 @@ impl Tcp {
     /// Keeps of a flow, which has just ended, only what is needed to answer its last segments.
     pub(super) fn remember(&mut self, core: &mut Core, index: u32) {
         let Some(mut flow) = self.flows.try_remove(index as usize) else { return };
+        Self::tell(core, &mut flow, Change::State);
         self.release(core, &mut flow, false);
         let generation = flow.generation;
         // The place that has just become free is the next to be used.

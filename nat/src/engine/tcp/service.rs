@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     counters::Reason,
-    engine::{Inside, SendError, build, core::Core, host::Host},
+    engine::{Inside, SendError, build, core::Core, events::Change, host::Host},
     sys::TcpSocket,
     tcp::{Finished, Outside, Peeked, Plan, Seq, State},
     time::Time,
@@ -70,6 +70,7 @@ impl Tcp {
             }
             None => {
                 flow.conn.settle(core.now, &core.config.tcp);
+                Self::tell(core, flow, Change::State);
                 Self::schedule(core, flow, index);
             }
         }

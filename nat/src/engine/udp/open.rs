@@ -10,6 +10,7 @@ use crate::{
     engine::{
         Inside,
         core::{Core, Packet, Target},
+        events::Change,
         host::InsideId,
         icmp_error::Trouble,
         outside::{reason_of, tell},
@@ -70,7 +71,11 @@ impl Udp {
 
     /// Enters a session, for which there is room.
     pub(super) fn begin(&mut self, core: &mut Core, new: &NewSession) -> u32 {
-        sessions::begin(core, &mut self.table, Kind::UdpSession, new)
+        let (index, new) = sessions::begin(core, &mut self.table, Kind::UdpSession, new);
+        if new {
+            self.tell(core, index, Change::New);
+        }
+        index
     }
 
     /// Whether one more session is within the limits. Where none is left, the oldest client of the
@@ -154,6 +159,7 @@ impl Udp {
 
     /// Ends a session, and its mapping if that was its last one.
     pub(super) fn close(&mut self, core: &mut Core, session: u32) {
+        self.tell(core, session, Change::Gone);
         if let Some(mapping) = sessions::end(core, &mut self.table, session) {
             self.close_mapping(core, mapping);
         }

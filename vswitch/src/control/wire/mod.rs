@@ -12,7 +12,7 @@ use super::net::driver;
 use crate::dataplane::{Bridge, Port, Switch};
 
 pub use container::{far, inspect, member, state, summary};
-pub use flow::flows;
+pub use flow::{Owner, Owners, flow_event, flows, lost};
 
 /// A port with its counters.
 pub fn port(port: &Port) -> Value {
