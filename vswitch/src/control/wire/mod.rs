@@ -123,6 +123,7 @@ pub fn info(daemon: &Daemon) -> Value {
     let own = json!({
         "Store": daemon.cluster().map(|cluster| store(&cluster.status())),
         "Workers": daemon.switch().workers(),
+        "IoUring": daemon.switch().io_uring().to_string(),
         "Networks": networks.len(),
         "Ports": bridges().map(|bridge| bridge.ports().iter().count()).sum::<usize>(),
         "DataDir": daemon.data_dir().display().to_string(),
