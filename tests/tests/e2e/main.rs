@@ -35,6 +35,8 @@ mod nat_programs;
 mod nat_watch;
 mod network_json;
 mod overlay;
+mod overlay_ovs;
+mod overlay_subnets;
 mod publish;
 mod publish_udp;
 mod resolve;

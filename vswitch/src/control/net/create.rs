@@ -318,9 +318,6 @@ fn check_driver(
     around: &Surroundings<'_>,
 ) -> Result<(), NetError> {
     driver.check_options(&record.options)?;
-    if record.enable_ipv6 && !driver.has_ipv6() {
-        return Err(NetError::NoIpv6(driver.name()));
-    }
     check_vni(record, around)?;
     if record.enable_ipv6 && record.mtu() < MIN_MTU_IPV6 {
         return Err(NetError::MtuForIpv6(record.mtu()));

@@ -49,11 +49,6 @@ pub trait Driver: Send + Sync {
         self.has_addresses()
     }
 
-    /// Its endpoints may have IPv6 addresses.
-    fn has_ipv6(&self) -> bool {
-        true
-    }
-
     /// How many subnets of each IP version a network may have.
     fn max_subnets(&self) -> usize {
         1
@@ -139,10 +134,6 @@ impl Driver for Overlay {
     }
 
     fn has_way_out(&self) -> bool {
-        false
-    }
-
-    fn has_ipv6(&self) -> bool {
         false
     }
 

@@ -214,9 +214,6 @@ pub enum NetError {
         "overlay networks cannot be encrypted yet: leave out the option encrypted, or protect the hosts' own network"
     )]
     Encrypted,
-    /// Not there for this driver.
-    #[error("{0} networks have no IPv6 yet: leave out --ipv6")]
-    NoIpv6(&'static str),
     /// Another network has the number.
     #[error("VNI {0} belongs to network {1}")]
     VniInUse(vxlan::Vni, String),
