@@ -65,6 +65,10 @@ const COMPARISONS: &[Comparison] = &[
     ("nat-tcp", "in, MTU 1500, cubic, 4 streams", "throughput", "slirp4netns", 8.0, true),
     ("nat-connections", "out, 4 clients", "connections", "pasta", 1.0, true),
     ("nat-connections", "in, 4 clients", "connections", "pasta", 1.0, true),
+    ("vxlan-tcp", "cubic, 1 stream", "throughput", "kernel-vxlan", 0.7, true),
+    ("vxlan-tcp", "cubic, 4 streams", "throughput", "kernel-vxlan", 0.4, true),
+    ("vxlan-tcp", "cubic, 1 stream", "throughput", "ovs-vxlan", 5.0, true),
+    ("vxlan-tcp", "cubic, 4 streams", "throughput", "ovs-vxlan", 5.0, true),
 ];
 
 /// The same, but to the best that the peer reached in any round.
