@@ -113,6 +113,7 @@ const BOUNDS: &[(&str, &str, &str, f64)] = &[
     ("scale", "500 ports", "idle CPU", 0.1),
     ("nat-flows", "10,000 flows", "CPU a packet to 10 flows", 1.2),
     ("nat-flows", "10,000 flows", "memory a flow", 2.0),
+    ("control", "60 containers, run and found by name", "p50", 30.0),
     ("control", "500 namespaces, made, attached and found by name", "attach p50", 30.0),
     ("control", "network ls, 200 networks, 500 containers", "p50", 50.0),
     ("control", "network inspect lab, 200 networks, 500 containers", "p50", 50.0),
