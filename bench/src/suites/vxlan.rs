@@ -15,10 +15,29 @@ use crate::report::{Figure, Results};
 use crate::tunnels::Tunnel;
 
 const SCALE: &str = "vxlan-scale";
-/// Peers of each host. The first is what the others are compared to.
-const PEERS: [u32; 3] = [2, 100, 1000];
-/// Stations on the other host. The first is what the others are compared to.
-const ADDRESSES: [u32; 3] = [100, 10_000, 100_000];
+
+/// What is large, and how large.
+struct Size {
+    name: &'static str,
+    /// Peers of each host, of which one is there.
+    peers: u32,
+    /// Stations on the other host.
+    addresses: u32,
+}
+
+/// Each is compared to the first of its row.
+const SIZES: [[Size; 3]; 2] = [
+    [
+        Size { name: "2 peers", peers: 2, addresses: 1 },
+        Size { name: "100 peers", peers: 100, addresses: 1 },
+        Size { name: "1,000 peers", peers: 1000, addresses: 1 },
+    ],
+    [
+        Size { name: "100 remote addresses", peers: 1, addresses: 100 },
+        Size { name: "10,000 remote addresses", peers: 1, addresses: 10_000 },
+        Size { name: "100,000 remote addresses", peers: 1, addresses: 100_000 },
+    ],
+];
 
 /// A suite under another name.
 struct Named<S>(&'static str, S);
@@ -61,60 +80,50 @@ fn scale(
     place: &mut Place,
     results: &mut Results,
 ) -> Result<()> {
-    let sizes = PEERS.map(|peers| (peers, 1)).into_iter().chain(ADDRESSES.map(|addresses| (1, addresses)));
-    let sizes: Vec<(u32, u32)> = sizes.collect();
     for round in 0..options.rounds() {
         results.background(machine_load()?);
         for tunnel in tunnels.iter().filter(|tunnel| tunnel.grows()) {
-            let mut first: [Option<Flood>; 2] = [None, None];
-            for &(peers, addresses) in &sizes {
-                let (case, to) = match (peers, addresses) {
-                    (1, many) => (format!("{many} remote addresses"), &mut first[1]),
-                    (many, _) => (format!("{many} peers"), &mut first[0]),
-                };
-                match flood(&**tunnel, peers, addresses, options, place) {
-                    Ok(flood) => {
-                        let figures = figures(flood, to.get_or_insert(flood));
-                        results.measured(SCALE, &case, tunnel.name(), round, figures);
+            for row in &SIZES {
+                let mut fewest = None;
+                for size in row {
+                    match flood(&**tunnel, size, options, place) {
+                        Ok(flood) => {
+                            let figures = figures(flood, fewest.get_or_insert(flood));
+                            results.measured(SCALE, size.name, tunnel.name(), round, figures);
+                        }
+                        Err(error) => results.failed(SCALE, size.name, tunnel.name(), round, &error),
                     }
-                    Err(error) => results.failed(SCALE, &case, tunnel.name(), round, &error),
+                    nothing_left(SCALE, round, results)?;
                 }
-                nothing_left(SCALE, round, results)?;
             }
         }
     }
     Ok(())
 }
 
-fn flood(
-    tunnel: &dyn Tunnel,
-    peers: u32,
-    addresses: u32,
-    options: &Options,
-    place: &mut Place,
-) -> Result<Flood> {
+fn flood(tunnel: &dyn Tunnel, size: &Size, options: &Options, place: &mut Place) -> Result<Flood> {
     let (directory, tag) = place.next()?;
     let (a, b) = (Netns::create(&format!("{tag}a"))?, Netns::create(&format!("{tag}b"))?);
-    let mut switch = tunnel.start_with(peers, &directory, &tag)?;
+    let mut switch = tunnel.start_with(size.peers, &directory, &tag)?;
     switch.attach(&a)?;
     switch.attach(&b)?;
     let mut pair = Pair::join(switch, tunnel.mtu(), a, b)?;
     let trial = Duration::from_secs_f64(f64::from(options.seconds()) / 10.0);
-    let flood = Generator::open(&pair, 1, addresses)?.flood(&pair, trial)?;
+    let flood = Generator::open(&pair, 1, size.addresses)?.flood(&pair, trial)?;
     pair.switch.check()?;
     Ok(flood)
 }
 
-fn figures(flood: Flood, first: &Flood) -> Vec<Figure> {
+fn figures(flood: Flood, fewest: &Flood) -> Vec<Figure> {
     let mut figures = vec![
         Figure::new("flooded", "kframes/s", flood.arrived / 1e3),
         Figure::new("switch CPU", "ns/frame", flood.switch * 1e9),
         Figure::new("total CPU", "ns/frame", flood.run * 1e9),
         Figure::new("machine CPU", "ns/frame", flood.machine * 1e9),
-        Figure::new("machine CPU to the fewest", "x", flood.machine / first.machine),
+        Figure::new("machine CPU to the fewest", "x", flood.machine / fewest.machine),
     ];
-    if first.switch > 0.0 {
-        figures.push(Figure::new("switch CPU to the fewest", "x", flood.switch / first.switch));
+    if fewest.switch > 0.0 {
+        figures.push(Figure::new("switch CPU to the fewest", "x", flood.switch / fewest.switch));
     }
     figures
 }
