@@ -65,6 +65,10 @@ const COMPARISONS: &[Comparison] = &[
     ("nat-tcp", "in, MTU 1500, cubic, 4 streams", "throughput", "slirp4netns", 8.0, true),
     ("nat-connections", "out, 4 clients", "connections", "pasta", 1.0, true),
     ("nat-connections", "in, 4 clients", "connections", "pasta", 1.0, true),
+    ("vxlan-tcp", "cubic, 1 stream", "throughput", "kernel-vxlan", 0.7, true),
+    ("vxlan-tcp", "cubic, 4 streams", "throughput", "kernel-vxlan", 0.4, true),
+    ("vxlan-tcp", "cubic, 1 stream", "throughput", "ovs-vxlan", 5.0, true),
+    ("vxlan-tcp", "cubic, 4 streams", "throughput", "ovs-vxlan", 5.0, true),
 ];
 
 /// The same, but to the best that the peer reached in any round.
@@ -109,6 +113,7 @@ const BOUNDS: &[(&str, &str, &str, f64)] = &[
     ("scale", "500 ports", "idle CPU", 0.1),
     ("nat-flows", "10,000 flows", "CPU a packet to 10 flows", 1.2),
     ("nat-flows", "10,000 flows", "memory a flow", 2.0),
+    ("control", "60 containers, run and found by name", "p50", 30.0),
     ("control", "500 namespaces, made, attached and found by name", "attach p50", 30.0),
     ("control", "network ls, 200 networks, 500 containers", "p50", 50.0),
     ("control", "network inspect lab, 200 networks, 500 containers", "p50", 50.0),

@@ -16,6 +16,7 @@ mod report;
 mod stats;
 mod suites;
 mod sys;
+mod tunnels;
 mod usage;
 mod ways;
 
@@ -58,18 +59,27 @@ fn inside(options: &Options) -> Result<ExitCode> {
     };
     let suites = options.suites();
     let (mut peers, mut ways) = (peers::all(options)?, ways::all(options)?);
+    let mut tunnels = tunnels::all(options)?;
     peers.retain(|peer| {
-        suites.iter().any(|suite| !suite.is_outside()) && able(peer.name(), peer.description(), peer.lacks())
+        suites.iter().any(|suite| !suite.is_outside() && !suite.is_vxlan())
+            && able(peer.name(), peer.description(), peer.lacks())
     });
     ways.retain(|way| {
         let known = peers.iter().any(|peer| peer.name() == way.name());
         suites.iter().any(|suite| suite.is_outside())
             && (known || able(way.name(), way.description(), way.lacks()))
     });
-    if peers.is_empty() && ways.is_empty() {
+    tunnels.retain(|tunnel| {
+        let is_known = |name: &str| name == tunnel.name();
+        let known =
+            peers.iter().any(|peer| is_known(peer.name())) || ways.iter().any(|way| is_known(way.name()));
+        suites.iter().any(|suite| suite.is_vxlan())
+            && (known || able(tunnel.name(), tunnel.description(), tunnel.lacks()))
+    });
+    if peers.is_empty() && ways.is_empty() && tunnels.is_empty() {
         return Err(Error::sentence("none of the peers asked for can run on this machine"));
     }
-    suites::run(options, &peers, &ways, &mut results)?;
+    suites::run(options, &peers, &ways, &tunnels, &mut results)?;
     print!("{}", results.table());
     if let Some(file) = &options.json {
         std::fs::write(file, results.json()).doing(|| format!("write {}", file.display()))?;

@@ -83,6 +83,11 @@ impl Netns {
         batch(Some(self), lines)
     }
 
+    /// Runs `bridge` commands, one a line, inside the namespace.
+    pub(crate) fn bridge(&self, lines: &str) -> Result<()> {
+        batch_of("bridge", Some(self), lines)
+    }
+
     /// Calls `work` on a thread that has entered the namespace; what it opens there stays there.
     pub(crate) fn within<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         let entered = || {
@@ -114,21 +119,26 @@ impl Drop for Netns {
 
 /// Runs `ip` commands, one a line, in `netns` or here.
 pub(crate) fn batch(netns: Option<&Netns>, lines: &str) -> Result<()> {
-    let mut ip = Command::new("ip");
-    ip.args(["-batch", "-"]);
-    confine(&mut ip, netns)?;
-    ip.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut child = ip.spawn().doing(|| "run `ip`, which the package iproute2 holds".to_owned())?;
+    batch_of("ip", netns, lines)
+}
+
+/// Runs commands of a program of iproute2, one a line.
+fn batch_of(program: &str, netns: Option<&Netns>, lines: &str) -> Result<()> {
+    let mut command = Command::new(program);
+    command.args(["-batch", "-"]);
+    confine(&mut command, netns)?;
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().doing(|| format!("run `{program}`, which the package iproute2 holds"))?;
     if let Some(mut input) = child.stdin.take() {
-        input.write_all(lines.as_bytes()).doing(|| "write to `ip -batch`".to_owned())?;
+        input.write_all(lines.as_bytes()).doing(|| format!("write to `{program} -batch`"))?;
     }
-    let done = child.wait_with_output().doing(|| "wait for `ip -batch`".to_owned())?;
+    let done = child.wait_with_output().doing(|| format!("wait for `{program} -batch`"))?;
     if done.status.success() {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&done.stderr).trim().replace('\n', " / ");
     Err(Error::Command {
-        command: format!("ip {}", lines.trim().replace('\n', "; ")),
+        command: format!("{program} {}", lines.trim().replace('\n', "; ")),
         status: done.status.to_string(),
         said,
     })

@@ -16,7 +16,8 @@ pub(crate) struct Options {
     #[arg(long, value_enum, value_delimiter = ',')]
     pub(crate) suite: Vec<Suite>,
 
-    /// Peers to measure: bridge, relay, plain-relay, ovs, vde; for ways outside direct, pasta, slirp4netns; vswitch
+    /// Peers to measure: bridge, relay, plain-relay, ovs, vde; for ways outside direct, pasta, slirp4netns; for
+    /// VXLAN kernel-vxlan, ovs-vxlan; vswitch
     /// [default: all but plain-relay]
     #[arg(long, value_delimiter = ',', value_name = "PEER")]
     pub(crate) peers: Vec<String>,
@@ -113,9 +114,23 @@ pub(crate) enum Suite {
     NatConnections,
     /// Outside, ten thousand flows: memory, and what a packet costs beside few
     NatFlows,
+    /// VXLAN between two hosts, TCP throughput
+    VxlanTcp,
+    /// VXLAN, TCP round trip of 64 bytes
+    VxlanRtt,
+    /// VXLAN, UDP throughput
+    VxlanUdp,
+    /// VXLAN, what a frame costs with 2 to 1,000 peers and with 100 to 100,000 remote addresses
+    VxlanScale,
 }
 
 impl Suite {
+    /// Whether it measures tunnels between hosts rather than switches.
+    pub(crate) fn is_vxlan(self) -> bool {
+        use Suite::{VxlanRtt, VxlanScale, VxlanTcp, VxlanUdp};
+        matches!(self, VxlanTcp | VxlanRtt | VxlanUdp | VxlanScale)
+    }
+
     /// Whether it measures ways to the outside rather than switches.
     pub(crate) fn is_outside(self) -> bool {
         use Suite::{NatConnections, NatFlows, NatImpaired, NatLoss, NatRtt, NatTcp, NatUdp};

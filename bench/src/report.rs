@@ -11,7 +11,11 @@ use crate::stats::{Spread, ratios};
 
 /// The peer that a suite's ratios are to, where it was measured.
 pub(crate) fn base(suite: &str) -> &'static str {
-    if suite.starts_with("nat-") { "direct" } else { "bridge" }
+    match suite {
+        _ if suite.starts_with("nat-") => "direct",
+        _ if suite.starts_with("vxlan-") => "kernel-vxlan",
+        _ => "bridge",
+    }
 }
 
 /// One figure of one measurement.

@@ -1,42 +1,23 @@
 //! Nothing is allocated for a frame the gateway answers or passes on.
-#![allow(unsafe_code, clippy::unwrap_used)]
+#![allow(clippy::unwrap_used)]
 
-use std::alloc::{GlobalAlloc, Layout, System};
+use std::alloc::System;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use packet::{Frame, MacAddr, Offload};
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use vswitch::dataplane::{DropReason, Receive, Received, Transmit};
 use vswitch::gateway::{Beyond, DhcpConfig, Endpoint, GatewayConfig, gateway_port};
 
-/// Counts every call that takes memory from the system.
-struct Counting;
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, SeqCst);
-        // SAFETY: the caller keeps the contract, which is the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        // SAFETY: as above.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-
-    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, SeqCst);
-        // SAFETY: as above.
-        unsafe { System.realloc(ptr, layout, size) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// Calls so far that took memory from the system.
+fn allocations() -> u64 {
+    let stats = ALLOCATOR.stats();
+    (stats.allocations + stats.reallocations) as u64
+}
 
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(172, 18, 0, 1);
 const HOST: Ipv4Addr = Ipv4Addr::new(172, 18, 0, 2);
@@ -107,7 +88,7 @@ fn an_answer_costs_no_allocation() {
     ];
     let (mut frame, mut scratch) = (Frame::new(), Frame::new());
     let mut round = |times: usize| {
-        let before = ALLOCATIONS.load(SeqCst);
+        let before = allocations();
         for _ in 0..times {
             for bytes in &frames {
                 frame.copy_from(bytes, Offload::NONE).unwrap();
@@ -115,7 +96,7 @@ fn an_answer_costs_no_allocation() {
             }
             while receive.recv(&mut frame) == Received::Frame {}
         }
-        ALLOCATIONS.load(SeqCst) - before
+        allocations() - before
     };
     round(100);
     assert_eq!(round(10_000), 0);

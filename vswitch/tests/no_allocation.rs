@@ -1,7 +1,7 @@
 //! Nothing is allocated for a forwarded frame.
-#![allow(unsafe_code, clippy::unwrap_used)]
+#![allow(clippy::unwrap_used)]
 
-use std::alloc::{GlobalAlloc, Layout, System};
+use std::alloc::System;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
@@ -9,37 +9,19 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use packet::{Checksum, Frame, Gso, GsoKind, Offload};
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use vswitch::dataplane::{
     BridgeConfig, DropReason, PortConfig, Receive, Received, Switch, SwitchConfig, Transmit,
 };
 
-/// Counts every call that takes memory from the system.
-struct Counting;
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, SeqCst);
-        // SAFETY: the caller keeps the contract, which is the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        // SAFETY: as above.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-
-    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, SeqCst);
-        // SAFETY: as above.
-        unsafe { System.realloc(ptr, layout, size) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// Calls so far that took memory from the system.
+fn allocations() -> u64 {
+    let stats = ALLOCATOR.stats();
+    (stats.allocations + stats.reallocations) as u64
+}
 
 const WARM_UP: u64 = 1_000;
 const FRAMES: u64 = 100_000;
@@ -60,7 +42,7 @@ impl Receive for Source {
 
     fn recv(&mut self, frame: &mut Frame) -> Received {
         if self.left == FRAMES {
-            self.after_warm_up.store(ALLOCATIONS.load(SeqCst), SeqCst);
+            self.after_warm_up.store(allocations(), SeqCst);
         }
         if self.left == 0 {
             let _ = self.ready.read();
@@ -114,7 +96,7 @@ impl Transmit for Sink {
             packet::segment::segment(frame, scratch, |_| {}).map_err(|_| DropReason::Malformed)?;
         }
         if self.taken.fetch_add(1, SeqCst) + 1 == self.last {
-            let _ = self.done.try_send(ALLOCATIONS.load(SeqCst));
+            let _ = self.done.try_send(allocations());
         }
         Ok(())
     }

@@ -1,48 +1,27 @@
 //! Nothing is allocated for a frame that crosses.
-#![allow(unsafe_code, clippy::unwrap_used)]
+#![allow(clippy::unwrap_used)]
 
 use std::{
-    alloc::{GlobalAlloc, Layout, System},
+    alloc::System,
     net::{IpAddr, Ipv4Addr},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::SeqCst},
-    },
+    sync::Arc,
 };
 
 use packet::{
     Frame, MacAddr,
     fuzzing::sample::{Sample, payload},
 };
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use vxlan::{Network, NetworkConfig, Remote, Sink, Vni, Vtep, VtepConfig};
 
-/// Counts every call that takes memory from the system.
-struct Counting;
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, SeqCst);
-        // SAFETY: the caller keeps the contract, which is the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        // SAFETY: as above.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-
-    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, SeqCst);
-        // SAFETY: as above.
-        unsafe { System.realloc(ptr, layout, size) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// Calls so far that took memory from the system.
+fn allocations() -> u64 {
+    let stats = ALLOCATOR.stats();
+    (stats.allocations + stats.reallocations) as u64
+}
 
 struct Count(u64);
 
@@ -90,7 +69,7 @@ fn a_frame_that_crosses_costs_no_allocation() {
     let mut before = 0;
     for round in 0..3_000 {
         if round == 100 {
-            before = ALLOCATIONS.load(SeqCst);
+            before = allocations();
         }
         for frame in &frames {
             // Every tenth time it is a flood, which the second peer gets as well.
@@ -100,6 +79,6 @@ fn a_frame_that_crosses_costs_no_allocation() {
         a.sender().flush(0);
         while receiver.receive(0, &mut sink) > 0 {}
     }
-    assert_eq!(ALLOCATIONS.load(SeqCst) - before, 0);
+    assert_eq!(allocations() - before, 0);
     assert!(sink.0 >= 3_000 * 4, "{} frames arrived", sink.0);
 }

@@ -16,6 +16,7 @@ use crate::options::Options;
 use crate::process::wait_for;
 use crate::sys::Offloads;
 
+pub(crate) use ovs::Daemons as OvsDaemons;
 pub(crate) use vswitch::{Command as VswitchCommand, Running as VswitchRunning, Vswitch as VswitchPeer};
 
 /// The MTU of every interface, in bytes.
@@ -35,6 +36,11 @@ pub(crate) trait Peer {
     /// What it lacks to run on this machine, as a sentence; `None` when it can run.
     fn lacks(&self) -> Option<String>;
 
+    /// The MTU that it gives to namespaces, in bytes.
+    fn mtu(&self) -> u64 {
+        MTU
+    }
+
     /// How many namespaces it can join; `None` for as many as one likes.
     fn limit(&self) -> Option<usize> {
         None
@@ -46,8 +52,8 @@ pub(crate) trait Peer {
 
 /// A running switch. Dropping it stops it and leaves nothing.
 pub(crate) trait Switch {
-    /// Does what a person does to join `netns` to the switch: afterwards it has an eth0, up, with an address and an MTU
-    /// of 1500. The relay does so only once the second namespace has joined.
+    /// Does what a person does to join `netns` to the switch: afterwards it has an eth0, up, with an address and the
+    /// MTU of the peer. The relay does so only once the second namespace has joined.
     fn attach(&mut self, netns: &Netns) -> Result<()>;
 
     /// The ids of its processes; none when it is in the kernel.
@@ -81,9 +87,10 @@ pub(crate) fn all(options: &Options) -> Result<Vec<Box<dyn Peer>>> {
     let default = ["bridge", "relay", "ovs", "vde", "vswitch"].map(str::to_owned);
     let wanted = if options.peers.is_empty() { default.to_vec() } else { options.peers.clone() };
     for name in &wanted {
-        if !known.iter().any(|peer| peer.name() == name) && !crate::ways::NAMES.contains(&name.as_str()) {
+        let others = || crate::ways::NAMES.into_iter().chain(crate::tunnels::NAMES);
+        if !known.iter().any(|peer| peer.name() == name) && !others().any(|other| other == name) {
             let mut names: Vec<&str> = known.iter().map(|peer| peer.name()).collect();
-            names.extend(crate::ways::NAMES.iter().filter(|name| **name != "vswitch"));
+            names.extend(others().filter(|name| *name != "vswitch"));
             return Err(Error::sentence(format!(
                 "there is no peer `{name}`; there are {}",
                 names.join(", ")
@@ -98,7 +105,7 @@ pub(crate) fn all(options: &Options) -> Result<Vec<Box<dyn Peer>>> {
 }
 
 /// The address that a peer which gives none itself sets in its namespace number `index`, counted from 0.
-fn address(index: usize) -> Ipv4Addr {
+pub(crate) fn address(index: usize) -> Ipv4Addr {
     let host = u16::try_from(index + 1).unwrap_or(u16::MAX).to_be_bytes();
     Ipv4Addr::new(10, 99, host[0], host[1])
 }

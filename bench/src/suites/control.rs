@@ -1,5 +1,5 @@
-//! The control side: how long until a namespace is there, attached and found by its name, and how long the lists take
-//! when there are many networks and containers. Only this switch is measured.
+//! The control side: how long until a container is there and found by its name, be its namespace made by the switch or by
+//! others, and how long the lists take when there are many networks and containers. Only this switch is measured.
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
@@ -19,6 +19,8 @@ const NETWORK: &str = "lab";
 const NAME_SERVICE: Ipv4Addr = Ipv4Addr::new(10, 200, 0, 1);
 /// How many networks there are besides the one on which the containers are.
 const NETWORKS: u32 = 199;
+/// How many containers have namespaces that the switch makes.
+const RUN: u32 = 60;
 /// How often each list is asked for.
 const ASKED: usize = 21;
 
@@ -29,16 +31,9 @@ pub(super) fn run(
     place: &mut Place,
     results: &mut Results,
 ) -> Result<()> {
-    for round in 0..options.rounds() {
-        results.background(super::machine_load()?);
-        for peer in peers.iter().filter(|peer| peer.name().starts_with("vswitch")) {
-            if let Err(error) = measure(&**peer, round, options, place, results) {
-                results.failed(SUITE, "attach and list", peer.name(), round, &error);
-            }
-            super::nothing_left(SUITE, round, results)?;
-        }
-    }
-    Ok(())
+    super::alone(SUITE, "attach and list", options, peers, results, |peer, round, results| {
+        measure(peer, round, options, place, results)
+    })
 }
 
 fn measure(
@@ -54,6 +49,10 @@ fn measure(
     let observer = Netns::create(&format!("{tag}o"))?;
     attach(&*switch, &observer, "observer")?;
     await_eth0(&observer)?;
+
+    let mut times = run_containers(&*switch, &observer)?;
+    let case = format!("{RUN} containers, run and found by name");
+    results.measured(SUITE, &case, peer.name(), round, spread("p50", "p99", &mut times));
 
     let mut namespaces = Vec::new();
     let mut times = Vec::new();
@@ -85,6 +84,33 @@ fn measure(
         results.measured(SUITE, &case, peer.name(), round, spread("p50", "p99", &mut times));
     }
     switch.check()
+}
+
+/// Milliseconds that each takes, from the command to the name, with namespaces, interface and program on the way.
+fn run_containers(switch: &dyn Switch, observer: &Netns) -> Result<Vec<f64>> {
+    let mut times = Vec::new();
+    for index in 0..RUN {
+        let name = format!("r{index}");
+        let start = Instant::now();
+        switch.ask(&[
+            "run",
+            "--detach",
+            "--rm",
+            "--name",
+            &name,
+            "--network",
+            NETWORK,
+            "--",
+            "sleep",
+            "1000",
+        ])?;
+        await_name(observer, &name)?;
+        times.push(milliseconds(start.elapsed()));
+    }
+    for index in 0..RUN {
+        switch.ask(&["rm", "--force", &format!("r{index}")])?;
+    }
+    Ok(times)
 }
 
 fn attach(switch: &dyn Switch, netns: &Netns, name: &str) -> Result<()> {

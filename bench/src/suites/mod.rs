@@ -8,6 +8,7 @@ mod rtt;
 mod scale;
 mod tcp;
 mod udp;
+mod vxlan;
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -20,9 +21,10 @@ use nix::unistd::Pid;
 use crate::error::{Doing as _, Error, Result};
 use crate::netns::{Eth0, Netns};
 use crate::options::{Options, Suite};
-use crate::peers::{Peer, Switch, await_eth0};
+use crate::peers::{Peer, Switch, await_eth0_of};
 use crate::process::wait_for;
 use crate::report::{Figure, Results};
+use crate::tunnels::Tunnel;
 use crate::usage;
 use crate::ways::Way;
 
@@ -68,7 +70,13 @@ impl Pair {
         let mut switch = peer.start(&directory, &tag)?;
         switch.attach(&a)?;
         switch.attach(&b)?;
-        let (a, b) = (End { eth0: await_eth0(&a)?, netns: a }, End { eth0: await_eth0(&b)?, netns: b });
+        Self::join(switch, peer.mtu(), a, b)
+    }
+
+    /// Waits until a packet has gone both ways between two namespaces that were attached.
+    fn join(switch: Box<dyn Switch>, mtu: u64, a: Netns, b: Netns) -> Result<Self> {
+        let end = |netns: Netns| Ok::<_, Error>(End { eth0: await_eth0_of(&netns, mtu)?, netns });
+        let (a, b) = (end(a)?, end(b)?);
         await_reachable(&a.netns, b.eth0.address)?;
         Ok(Self { switch, a, b })
     }
@@ -112,20 +120,23 @@ pub(crate) fn run(
     options: &Options,
     peers: &[Box<dyn Peer>],
     ways: &[Box<dyn Way>],
+    tunnels: &[Box<dyn Tunnel>],
     results: &mut Results,
 ) -> Result<()> {
+    let switches: Vec<&dyn Peer> = peers.iter().map(|peer| &**peer).collect();
     let directory =
         options.inside.clone().ok_or_else(|| Error::sentence("there is no directory to work in"))?;
     let mut place = Place::new(&directory);
     for suite in options.suites() {
         match suite {
-            Suite::Tcp => in_turn(&tcp::Tcp, options, peers, &mut place, results),
-            Suite::Rtt => in_turn(&rtt::Rtt, options, peers, &mut place, results),
-            Suite::Udp => in_turn(&udp::Udp, options, peers, &mut place, results),
-            Suite::Pps => in_turn(&pps::Pps, options, peers, &mut place, results),
+            Suite::Tcp => in_turn(&tcp::Tcp, options, &switches, &mut place, results),
+            Suite::Rtt => in_turn(&rtt::Rtt, options, &switches, &mut place, results),
+            Suite::Udp => in_turn(&udp::Udp, options, &switches, &mut place, results),
+            Suite::Pps => in_turn(&pps::Pps, options, &switches, &mut place, results),
             Suite::Attach => attach::run(options, peers, &mut place, results),
             Suite::Scale => scale::run(options, peers, &mut place, results),
             Suite::Control => control::run(options, peers, &mut place, results),
+            tunnel if tunnel.is_vxlan() => vxlan::run(tunnel, options, tunnels, &mut place, results),
             outside => nat::run(outside, options, ways, &mut place, results),
         }?;
     }
@@ -137,7 +148,7 @@ pub(crate) fn run(
 fn in_turn(
     suite: &dyn PairSuite,
     options: &Options,
-    peers: &[Box<dyn Peer>],
+    peers: &[&dyn Peer],
     place: &mut Place,
     results: &mut Results,
 ) -> Result<()> {
@@ -145,7 +156,7 @@ fn in_turn(
         results.background(machine_load()?);
         let mut pairs = Vec::new();
         for peer in peers {
-            match Pair::start(&**peer, place) {
+            match Pair::start(*peer, place) {
                 Ok(pair) => pairs.push((peer.name(), pair)),
                 Err(error) => results.failed(suite.name(), "start", peer.name(), round, &error),
             }
@@ -164,6 +175,27 @@ fn in_turn(
         }
         drop(pairs);
         nothing_left(suite.name(), round, results)?;
+    }
+    Ok(())
+}
+
+/// Runs what only this switch is measured with: in every round each build of it has its turn with all cases.
+fn alone(
+    suite: &str,
+    what: &str,
+    options: &Options,
+    peers: &[Box<dyn Peer>],
+    results: &mut Results,
+    mut measure: impl FnMut(&dyn Peer, u32, &mut Results) -> Result<()>,
+) -> Result<()> {
+    for round in 0..options.rounds() {
+        results.background(machine_load()?);
+        for peer in peers.iter().filter(|peer| peer.name().starts_with("vswitch")) {
+            if let Err(error) = measure(&**peer, round, results) {
+                results.failed(suite, what, peer.name(), round, &error);
+            }
+            nothing_left(suite, round, results)?;
+        }
     }
     Ok(())
 }

@@ -23,7 +23,7 @@ pub(super) struct Pps;
 struct Case {
     name: &'static str,
     /// Source addresses on each side.
-    each_side: u16,
+    each_side: u32,
 }
 
 const CASES: [Case; 2] =
@@ -74,10 +74,10 @@ impl PairSuite for Pps {
         let each_side = CASES[case].each_side;
         let trial = Duration::from_secs_f64(f64::from(options.seconds()) / 10.0);
         // The cost with few addresses, taken right before the many are made known.
-        let few = if each_side > 1 { Some(Generator::open(pair, 1)?.flood(pair, trial)?) } else { None };
-        let mut generator = Generator::open(pair, each_side)?;
+        let few = if each_side > 1 { Some(Generator::open(pair, 1, 1)?.flood(pair, trial)?) } else { None };
+        let mut generator = Generator::open(pair, each_side, each_side)?;
         let learned = pair.switch.learned()?;
-        if let Some(learned) = learned.filter(|learned| *learned < usize::from(each_side) * 2) {
+        if let Some(learned) = learned.filter(|learned| *learned < each_side as usize * 2) {
             let wanted = each_side * 2;
             return Err(Error::sentence(format!("the switch has learned {learned} of {wanted} addresses")));
         }
@@ -103,17 +103,17 @@ const COST: &str = "CPU to 2 addresses";
 
 /// What a path did with more frames than it can carry. All of it is the median of some floods.
 #[derive(Debug, Clone, Copy)]
-struct Flood {
+pub(super) struct Flood {
     /// Frames offered a second.
     offered: f64,
     /// Frames that arrived a second.
-    arrived: f64,
+    pub(super) arrived: f64,
     /// CPU seconds of the switch's processes for each that arrived.
-    switch: f64,
+    pub(super) switch: f64,
     /// CPU seconds of the generator and the switch for each that arrived.
-    run: f64,
+    pub(super) run: f64,
     /// CPU seconds of the machine for each that arrived.
-    machine: f64,
+    pub(super) machine: f64,
 }
 
 /// What a trial showed.
@@ -134,16 +134,16 @@ impl Trial {
 }
 
 /// The two ends.
-struct Generator {
+pub(super) struct Generator {
     sender: FrameSender,
     counter: PacketSocket,
 }
 
 impl Generator {
-    /// Opens both ends and makes `each_side` addresses on either side known to the switch.
-    fn open(pair: &Pair, each_side: u16) -> Result<Self> {
-        let a = Side { end: &pair.a, letter: b'a' };
-        let b = Side { end: &pair.b, letter: b'b' };
+    /// Opens both ends and makes so many addresses on the sender's and on the receiver's side known to the switch.
+    pub(super) fn open(pair: &Pair, near: u32, far: u32) -> Result<Self> {
+        let a = Side { end: &pair.a, letter: b'a', stations: near.max(1) };
+        let b = Side { end: &pair.b, letter: b'b', stations: far.max(1) };
         let what = || "open packet sockets".to_owned();
         let send = |side: Side<'_>| {
             let socket = PacketSocket::open(side.end.eth0.index, None)?;
@@ -157,10 +157,9 @@ impl Generator {
         };
         let frames = |from: Side<'_>, to: Side<'_>| {
             // Many frames a turn even where there are few addresses, so that a system call sends a whole batch.
-            let turn = usize::from(each_side).next_multiple_of(BATCH);
-            let index = |turn: usize| u16::try_from(turn % usize::from(each_side)).unwrap_or(0);
-            (0..turn)
-                .map(|turn| frame(from.station(index(turn)), to.station(index(turn))))
+            let turns = near.max(far).next_multiple_of(BATCH as u32);
+            (0..turns)
+                .map(|turn| frame(from.station(turn % from.stations), to.station(turn % to.stations)))
                 .collect::<Vec<_>>()
         };
         let mut back = Self {
@@ -172,7 +171,7 @@ impl Generator {
             counter: b.end.netns.within(|| count(b).doing(what))?,
         };
         let lesson =
-            Duration::from_secs_f64(f64::from(each_side) * 2.5 / TEACHING).max(Duration::from_millis(20));
+            Duration::from_secs_f64(f64::from(near.max(far)) * 2.5 / TEACHING).max(Duration::from_millis(20));
         for _ in 0..2 {
             back.trial(TEACHING, lesson)?;
             forth.trial(TEACHING, lesson)?;
@@ -205,7 +204,7 @@ impl Generator {
     }
 
     /// Offers as many frames as can be, a few times.
-    fn flood(&mut self, pair: &Pair, duration: Duration) -> Result<Flood> {
+    pub(super) fn flood(&mut self, pair: &Pair, duration: Duration) -> Result<Flood> {
         let processes = pair.switch.processes();
         let (mut offered, mut arrived) = (vec![], vec![]);
         let (mut switch, mut run, mut machine) = (vec![], vec![], vec![]);
@@ -295,17 +294,19 @@ struct Side<'a> {
     end: &'a End,
     /// Tells the two sides' addresses apart.
     letter: u8,
+    /// How many stations it has.
+    stations: u32,
 }
 
 impl Side<'_> {
     /// The address of one of the side's stations; number 0 is eth0 itself.
-    fn station(self, number: u16) -> [u8; 6] {
+    fn station(self, number: u32) -> [u8; 6] {
         if number == 0 {
             return self.end.eth0.mac;
         }
-        let [high, low] = number.to_be_bytes();
+        let [_, high, middle, low] = number.to_be_bytes();
         // The first byte marks an address as locally administered.
-        [0x06, 0xbe, 0x9c, self.letter, high, low]
+        [0x06, 0xbe, self.letter, high, middle, low]
     }
 }
 

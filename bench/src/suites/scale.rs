@@ -25,16 +25,9 @@ pub(super) fn run(
     place: &mut Place,
     results: &mut Results,
 ) -> Result<()> {
-    for round in 0..options.rounds() {
-        results.background(super::machine_load()?);
-        for peer in peers.iter().filter(|peer| peer.name().starts_with("vswitch")) {
-            if let Err(error) = measure(&**peer, round, options, place, results) {
-                results.failed(SUITE, "attach and watch", peer.name(), round, &error);
-            }
-            super::nothing_left(SUITE, round, results)?;
-        }
-    }
-    Ok(())
+    super::alone(SUITE, "attach and watch", options, peers, results, |peer, round, results| {
+        measure(peer, round, options, place, results)
+    })
 }
 
 fn measure(

@@ -17,7 +17,6 @@ use nix::sys::socket::{
 use super::{End, Pair, PairSuite};
 use crate::error::{Doing as _, Error, Result};
 use crate::options::Options;
-use crate::peers::MTU;
 use crate::report::Figure;
 use crate::sys::DatagramCounter;
 use crate::usage;
@@ -41,7 +40,9 @@ const CASES: [Case; 4] = [
 ];
 
 /// Bytes in a datagram: what fits the MTU after the headers of IPv4 and UDP.
-const PAYLOAD: u16 = MTU as u16 - 20 - 8;
+pub(super) fn payload(mtu: u64) -> u16 {
+    u16::try_from(mtu.saturating_sub(20 + 8)).unwrap_or(u16::MAX)
+}
 
 /// Bytes of receive buffer, before the kernel doubles it for its own use.
 const RECEIVE_BUFFER: usize = 4 << 20;
@@ -67,7 +68,8 @@ impl PairSuite for Udp {
         };
         let (sender, receiver) = (open(&pair.a)?, open(&pair.b)?);
         sender.connect(receiver.local_addr().doing(what)?).doing(what)?;
-        let flood = Flood { run: case.run, coalesce: case.coalesce, seconds: options.seconds() };
+        let payload = payload(pair.a.eth0.mtu);
+        let flood = Flood { run: case.run, payload, coalesce: case.coalesce, seconds: options.seconds() };
         flood.measure(&sender, &receiver, &pair.switch.processes())
     }
 }
@@ -76,6 +78,8 @@ impl PairSuite for Udp {
 pub(super) struct Flood {
     /// Datagrams in one send.
     pub(super) run: usize,
+    /// Bytes in a datagram, see [`payload`].
+    pub(super) payload: u16,
     /// Whether the receiver takes runs of datagrams.
     pub(super) coalesce: bool,
     /// For how long.
@@ -96,13 +100,14 @@ impl Flood {
         setsockopt(receiver, UdpGroSegment, &self.coalesce).doing(what)?;
         setsockopt(sender, SndBuf, &RECEIVE_BUFFER).doing(what)?;
         if self.run > 1 {
-            setsockopt(sender, UdpGsoSegment, &i32::from(PAYLOAD)).doing(what)?;
+            setsockopt(sender, UdpGsoSegment, &i32::from(self.payload)).doing(what)?;
         }
         let before = usage::cpu(processes)?;
         let done = AtomicBool::new(false);
         let (sent, received) = std::thread::scope(|scope| {
             let counting = scope.spawn(|| count(receiver, &done));
-            let sent = flood(sender, self.run, Duration::from_secs(self.seconds.into()));
+            let sent =
+                flood(sender, usize::from(self.payload) * self.run, Duration::from_secs(self.seconds.into()));
             done.store(true, Ordering::Release);
             let received = counting.join().map_err(|_| Error::sentence("the counting thread panicked"))?;
             Ok::<_, Error>((sent.doing(what)?, received.doing(what)?))
@@ -124,9 +129,9 @@ impl Flood {
     }
 }
 
-/// Sends as fast as it goes for `duration`; gives back the bytes sent.
-fn flood(socket: &UdpSocket, run: usize, duration: Duration) -> io::Result<u64> {
-    let data = vec![0x5a; usize::from(PAYLOAD) * run];
+/// Sends as fast as it goes for `duration`, so many bytes a call; gives back the bytes sent.
+fn flood(socket: &UdpSocket, size: usize, duration: Duration) -> io::Result<u64> {
+    let data = vec![0x5a; size];
     let end = Instant::now() + duration;
     let mut bytes = 0;
     while Instant::now() < end {

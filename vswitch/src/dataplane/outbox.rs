@@ -10,8 +10,15 @@ use super::port::Port;
 use super::tap::drop_reason;
 use crate::sys::uring::{WRITES, WriteRing};
 
-/// Frames of a batch that leave at once: a batch that is not larger is an exchange, not a stream.
-const AT_ONCE: usize = 2;
+/// Frames of a batch that leave at once: what is not larger is an exchange, or the acknowledgements of a stream, which
+/// its sender waits for.
+const AT_ONCE: usize = 16;
+
+/// The same after a batch of [`FLOOD`] frames.
+const AT_ONCE_IN_FLOOD: usize = 2;
+
+/// Frames of a batch after which the next is taken to be large too.
+const FLOOD: usize = 32;
 
 /// How many workers write through rings.
 pub(super) type RingCount = Arc<AtomicUsize>;
@@ -30,6 +37,8 @@ pub(super) struct Outbox {
     count: RingCount,
     /// Frames that came in this batch.
     seen: usize,
+    /// How many of them leave at once.
+    at_once: usize,
     entries: Vec<Entry>,
     ports: Vec<Arc<Port>>,
 }
@@ -40,7 +49,14 @@ impl Outbox {
         if ring.is_some() {
             count.fetch_add(1, Relaxed);
         }
-        Self { ring, count, seen: 0, entries: Vec::with_capacity(WRITES), ports: Vec::with_capacity(WRITES) }
+        Self {
+            ring,
+            count,
+            seen: 0,
+            at_once: AT_ONCE,
+            entries: Vec::with_capacity(WRITES),
+            ports: Vec::with_capacity(WRITES),
+        }
     }
 
     /// One more frame of this batch has come in.
@@ -50,7 +66,7 @@ impl Outbox {
 
     /// Frames of up to [`LONGEST`](crate::sys::uring::LONGEST) bytes are taken.
     pub(super) fn is_open(&self) -> bool {
-        self.seen > AT_ONCE && self.ring.is_some()
+        self.seen > self.at_once && self.ring.is_some()
     }
 
     /// Takes a frame that the port has let pass: `len` bytes, with its header `bytes`. False if it must be sent in another way,
@@ -105,6 +121,7 @@ impl Outbox {
     /// The end of a batch.
     pub(super) fn end_batch(&mut self, worker: usize) {
         self.flush(worker);
+        self.at_once = if self.seen >= FLOOD { AT_ONCE_IN_FLOOD } else { AT_ONCE };
         self.seen = 0;
     }
 }

@@ -4,7 +4,8 @@ use std::net::{Ipv4Addr, UdpSocket};
 
 use super::{Case, Direction, Setting, server};
 use crate::error::Doing as _;
-use crate::suites::udp::Flood;
+use crate::peers::MTU;
+use crate::suites::udp::{Flood, payload};
 use crate::ways::PORTS;
 
 pub(super) fn settings() -> Vec<Setting> {
@@ -20,11 +21,8 @@ pub(super) fn settings() -> Vec<Setting> {
             let receiver = to.within(|| UdpSocket::bind(listen).doing(what))?;
             let sender = from.within(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).doing(what))?;
             sender.connect(connect).doing(what)?;
-            Flood { run, coalesce: true, seconds: options.seconds() }.measure(
-                &sender,
-                &receiver,
-                &path.processes(),
-            )
+            let flood = Flood { run, payload: payload(MTU), coalesce: true, seconds: options.seconds() };
+            flood.measure(&sender, &receiver, &path.processes())
         })
     };
     let cases = [1, 44].into_iter().flat_map(|run| Direction::BOTH.map(|direction| case(direction, run)));
