@@ -67,7 +67,8 @@ impl Cluster {
         let work = async {
             loop {
                 happened.borrow_and_update();
-                let plan = inner.turn().plan_claim(&asking.id, attempt);
+                // Nobody is told: it would be this that happens.
+                let plan = inner.state.lock().plan_claim(&asking.id, attempt);
                 let plan = match plan {
                     Ok(plan) => plan,
                     Err(why) if why.may_pass() => {
