@@ -17,11 +17,12 @@ needed=(
     cc:gcc ip:iproute2 ping:iputils-ping arping:arping nc:netcat-openbsd iperf3:iperf3
     tcpdump:tcpdump tshark:tshark capinfos:wireshark-common ps:procps newuidmap:uidmap
     unshare:util-linux nsenter:util-linux setpriv:util-linux flock:util-linux useradd:passwd udhcpc:udhcpc
-    dig:bind9-dnsutils
+    dig:bind9-dnsutils sysctl:procps curl:curl traceroute:traceroute stun:stun-client
+    etcdctl:etcd-client ethtool:ethtool
 )
-# Where Docker's client is put on systems that have no package of it alone.
-docker_dir=${CARGO_TARGET_DIR:-$PWD/target}/docker-client
-PATH=$PATH:/usr/sbin:/sbin:$docker_dir
+# Where programs are put whose packages would start a service.
+programs=${CARGO_TARGET_DIR:-$PWD/target}/test-programs
+PATH=$PATH:/usr/sbin:/sbin:$programs
 
 missing_packages() {
     local pair
@@ -33,20 +34,21 @@ missing_packages() {
     [ -e /etc/services ] || printf 'netbase\n'
 }
 
-# The client out of docker.io, which would bring a daemon and start it.
-unpack_docker() {
-    local dir
+# One program out of a package that would bring a service and start it.
+unpack() {
+    local package=$1 program=$2 dir
     dir=$(mktemp -d) && chmod 0755 "$dir"
-    (cd "$dir" && apt-get download -q docker.io </dev/null >/dev/null 2>&1) \
-        && dpkg-deb --fsys-tarfile "$dir"/docker.io_*.deb | tar -x -C "$dir" ./usr/bin/docker \
-        && install -D -m 0755 "$dir/usr/bin/docker" "$docker_dir/docker" \
-        || fail "Docker's client could not be taken out of the package docker.io: put \`docker\` on PATH."
+    (cd "$dir" && apt-get download -q "$package" </dev/null >/dev/null 2>&1) \
+        && dpkg-deb --fsys-tarfile "$dir/$package"_*.deb | tar -x -C "$dir" "./usr/bin/$program" \
+        && install -D -m 0755 "$dir/usr/bin/$program" "$programs/$program" \
+        || fail "$program could not be taken out of the package $package: put \`$program\` on PATH."
     rm -rf "$dir"
 }
 
 install_missing() {
     local packages
     mapfile -t packages < <(missing_packages | sort -u)
+    command -v etcd >/dev/null || packages+=(etcd-server)
     command -v docker >/dev/null || packages+=(docker-cli)
     [ ${#packages[@]} -eq 0 ] && return
     if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
@@ -55,11 +57,18 @@ install_missing() {
     say "installing ${packages[*]}"
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -q </dev/null >/dev/null || say "apt-get update failed, going on with the lists that are here"
-    if [ "${packages[-1]}" = docker-cli ] && ! apt-cache show docker-cli >/dev/null 2>&1; then
-        unset 'packages[-1]'
-        unpack_docker
-        [ ${#packages[@]} -eq 0 ] && return
-    fi
+    local package rest=()
+    for package in "${packages[@]}"; do
+        case $package in
+            etcd-server) unpack etcd-server etcd ;;
+            docker-cli)
+                if apt-cache show docker-cli >/dev/null 2>&1; then rest+=(docker-cli); else unpack docker.io docker; fi
+                ;;
+            *) rest+=("$package") ;;
+        esac
+    done
+    packages=("${rest[@]}")
+    [ ${#packages[@]} -eq 0 ] && return
     apt-get install -q -y --no-install-recommends "${packages[@]}" </dev/null >/dev/null \
         || fail "apt-get could not install ${packages[*]}."
 }
@@ -120,7 +129,7 @@ as_ordinary_user() {
     stage=$(mktemp -d /tmp/vst.XXXXXX)
     chmod 0755 "$stage"
     install -m 0755 "$tests" "$stage/e2e"
-    install -m 0755 "$target"/{vswitch,frames,stream,nameserver,killer} "$(command -v docker)" "$stage"
+    install -m 0755 "$target"/{vswitch,frames,stream,nameserver,killer,peer} "$(command -v docker)" "$stage"
     install -d -m 0700 -o "$user" "$stage"/{home,run,tmp}
     count env -i -C "$stage/home" PATH="$path:$stage" LANG=C.UTF-8 RUST_BACKTRACE=1 USER="$user" \
         HOME="$stage/home" XDG_RUNTIME_DIR="$stage/run" TMPDIR="$stage/tmp" \

@@ -51,6 +51,54 @@ const COMPARISONS: &[Comparison] = &[
     ("rtt", "cubic, 64 bytes there and back", "round trip p50", "relay", 1.2, false),
     ("rtt", "cubic, 64 bytes there and back", "round trip p50", "ovs", 1.0, false),
     ("rtt", "cubic, 64 bytes there and back", "round trip p50", "vde", 1.0, false),
+    ("nat-tcp", "out, MTU 1500, cubic, 1 stream", "throughput", "direct", 0.8, true),
+    ("nat-tcp", "out, MTU 1500, cubic, 4 streams", "throughput", "direct", 0.7, true),
+    ("nat-tcp", "in, MTU 1500, cubic, 1 stream", "throughput", "direct", 0.45, true),
+    ("nat-tcp", "in, MTU 1500, cubic, 4 streams", "throughput", "direct", 0.55, true),
+    ("nat-tcp", "out, MTU 1500, cubic, 1 stream", "throughput", "pasta", 8.0, true),
+    ("nat-tcp", "out, MTU 1500, cubic, 1 stream", "throughput", "slirp4netns", 8.0, true),
+    ("nat-tcp", "out, MTU 1500, cubic, 4 streams", "throughput", "pasta", 8.0, true),
+    ("nat-tcp", "out, MTU 1500, cubic, 4 streams", "throughput", "slirp4netns", 8.0, true),
+    ("nat-tcp", "in, MTU 1500, cubic, 1 stream", "throughput", "pasta", 8.0, true),
+    ("nat-tcp", "in, MTU 1500, cubic, 1 stream", "throughput", "slirp4netns", 8.0, true),
+    ("nat-tcp", "in, MTU 1500, cubic, 4 streams", "throughput", "pasta", 8.0, true),
+    ("nat-tcp", "in, MTU 1500, cubic, 4 streams", "throughput", "slirp4netns", 8.0, true),
+    ("nat-connections", "out, 4 clients", "connections", "pasta", 1.0, true),
+    ("nat-connections", "in, 4 clients", "connections", "pasta", 1.0, true),
+];
+
+/// The same, but to the best that the peer reached in any round.
+const BESTS: &[Comparison] = &[
+    ("nat-tcp", "out, MTU 65520, cubic, 1 stream", "throughput", "pasta", 1.2, true),
+    ("nat-tcp", "out, MTU 65520, cubic, 4 streams", "throughput", "pasta", 1.2, true),
+    ("nat-tcp", "in, MTU 65520, cubic, 1 stream", "throughput", "pasta", 1.2, true),
+    ("nat-tcp", "in, MTU 65520, cubic, 4 streams", "throughput", "pasta", 1.2, true),
+];
+
+/// A figure whose worst round is to be near the median: suite, case, figure, the least ratio wanted.
+const STEADY: &[(&str, &str, &str, f64)] = &[
+    ("nat-tcp", "out, MTU 1500, cubic, 1 stream", "throughput", 0.7),
+    ("nat-tcp", "out, MTU 1500, cubic, 4 streams", "throughput", 0.7),
+    ("nat-tcp", "in, MTU 1500, cubic, 1 stream", "throughput", 0.7),
+    ("nat-tcp", "in, MTU 1500, cubic, 4 streams", "throughput", 0.7),
+];
+
+/// One of this switch's own cases beside another: suite, case, the other, figure, the least ratio wanted.
+const CASES: &[(&str, &str, &str, &str, f64)] = &[
+    (
+        "nat-loss",
+        "in, every 5,000th frame lost, cubic, 1 stream",
+        "in, lossless, cubic, 1 stream",
+        "throughput",
+        0.5,
+    ),
+    (
+        "nat-loss",
+        "in, every 5,000th frame lost, cubic, 4 streams",
+        "in, lossless, cubic, 4 streams",
+        "throughput",
+        0.5,
+    ),
 ];
 
 /// A bound on one of this switch's own figures: suite, case, figure, the most wanted.
@@ -59,6 +107,11 @@ const BOUNDS: &[(&str, &str, &str, f64)] = &[
     ("scale", "2 ports", "resident", 20.0),
     ("scale", "2 ports", "idle CPU", 0.1),
     ("scale", "500 ports", "idle CPU", 0.1),
+    ("nat-flows", "10,000 flows", "CPU to 10 flows", 1.2),
+    ("nat-flows", "10,000 flows", "memory a flow", 2.0),
+    ("control", "500 namespaces, made, attached and found by name", "attach p50", 30.0),
+    ("control", "network ls, 200 networks, 500 containers", "p50", 50.0),
+    ("control", "network inspect lab, 200 networks, 500 containers", "p50", 50.0),
 ];
 
 /// The goals that these results say something about, for every build of this switch among them.
@@ -69,6 +122,27 @@ pub(crate) fn all(results: &Results) -> Vec<Goal> {
             if let Some(reached) = results.ratio((suite, case, figure), &switch, peer) {
                 let what = format!("{switch} to {peer}, {suite}, {case}, {figure}");
                 goals.push(Goal { what, reached, wanted, at_least });
+            }
+        }
+        for &(suite, case, figure, peer, wanted, at_least) in BESTS {
+            let best = results.spread((suite, case, figure), peer).map(|spread| spread.max);
+            if let (Some(own), Some(best)) = (results.spread((suite, case, figure), &switch), best) {
+                let what = format!("{switch} to the best of {peer}, {suite}, {case}, {figure}");
+                goals.push(Goal { what, reached: own.over(best), wanted, at_least });
+            }
+        }
+        for &(suite, case, figure, wanted) in STEADY {
+            if let Some(own) = results.spread((suite, case, figure), &switch) {
+                let what = format!("{switch}, worst round to median, {suite}, {case}, {figure}");
+                let worst = own.min / own.median;
+                let reached = Spread { median: worst, min: worst, max: worst };
+                goals.push(Goal { what, reached, wanted, at_least: true });
+            }
+        }
+        for &(suite, case, other, figure, wanted) in CASES {
+            if let Some(reached) = results.ratio_of_cases((suite, figure), &switch, case, other) {
+                let what = format!("{switch}, {suite}, {case} to {other}, {figure}");
+                goals.push(Goal { what, reached, wanted, at_least: true });
             }
         }
         for &(suite, case, figure, wanted) in BOUNDS {
@@ -82,6 +156,7 @@ pub(crate) fn all(results: &Results) -> Vec<Goal> {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp)]
 mod tests {
     use super::*;
     use crate::report::tests::sample;
@@ -96,6 +171,24 @@ mod tests {
             goals[0].to_string(),
             "vswitch to bridge, tcp, cubic, 1 stream, throughput: 0.85 (0.70..0.90), wanted at least 0.80: met"
         );
+    }
+
+    #[test]
+    fn a_goal_may_be_about_the_worst_round_and_the_best_of_a_peer() {
+        let mut results = sample(&[]);
+        let mut add = |suite, case, peer, round, value| {
+            let figures = vec![crate::report::Figure::new("throughput", "Gb/s", value)];
+            results.measured(suite, case, peer, round, figures);
+        };
+        for (round, (own, pasta)) in (0..).zip([(6.0, 1.0), (10.0, 5.0), (12.0, 0.1)]) {
+            add("nat-tcp", "out, MTU 65520, cubic, 1 stream", "vswitch", round, own);
+            add("nat-tcp", "out, MTU 65520, cubic, 1 stream", "pasta", round, pasta);
+            add("nat-tcp", "in, MTU 1500, cubic, 1 stream", "vswitch", round, own);
+            add("nat-loss", "in, every 5,000th frame lost, cubic, 1 stream", "vswitch", round, own);
+            add("nat-loss", "in, lossless, cubic, 1 stream", "vswitch", round, 2.0 * own);
+        }
+        let met: Vec<_> = all(&results).iter().map(|goal| (goal.reached.median, goal.met())).collect();
+        assert_eq!(met, [(2.0, true), (0.6, false), (0.5, true)]);
     }
 
     #[test]

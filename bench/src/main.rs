@@ -17,6 +17,7 @@ mod stats;
 mod suites;
 mod sys;
 mod usage;
+mod ways;
 
 use std::process::ExitCode;
 
@@ -29,6 +30,8 @@ use crate::report::Results;
 fn main() -> ExitCode {
     let done = match std::env::args_os().nth(1).and_then(|first| first.into_string().ok()).as_deref() {
         Some(peers::relay::ARGUMENT) => peers::relay::child().map(|()| ExitCode::SUCCESS),
+        Some(ways::link::ARGUMENT) => ways::link::child().map(|()| ExitCode::SUCCESS),
+        Some(suites::nat::flows::ARGUMENT) => suites::nat::flows::child().map(|()| ExitCode::SUCCESS),
         Some(cage::FIRST_PROCESS) => cage::first_process(),
         _ => {
             let options = Options::parse();
@@ -43,22 +46,30 @@ fn main() -> ExitCode {
 
 /// The benchmark proper, inside its cage.
 fn inside(options: &Options) -> Result<ExitCode> {
-    let peers = peers::all(options)?;
     let mut results = Results::new(options);
-    let mut ready = Vec::new();
-    for peer in peers {
-        if let Some(why) = peer.lacks() {
-            eprintln!("bench: without {}: {why}", peer.name());
-            results.without(peer.name(), why);
-        } else {
-            results.with(peer.name(), peer.description());
-            ready.push(peer);
+    let mut able = |name: &str, description: String, lacks: Option<String>| {
+        if let Some(why) = lacks {
+            eprintln!("bench: without {name}: {why}");
+            results.without(name, why);
+            return false;
         }
-    }
-    if ready.is_empty() {
+        results.with(name, description);
+        true
+    };
+    let suites = options.suites();
+    let (mut peers, mut ways) = (peers::all(options)?, ways::all(options)?);
+    peers.retain(|peer| {
+        suites.iter().any(|suite| !suite.is_outside()) && able(peer.name(), peer.description(), peer.lacks())
+    });
+    ways.retain(|way| {
+        let known = peers.iter().any(|peer| peer.name() == way.name());
+        suites.iter().any(|suite| suite.is_outside())
+            && (known || able(way.name(), way.description(), way.lacks()))
+    });
+    if peers.is_empty() && ways.is_empty() {
         return Err(Error::sentence("none of the peers asked for can run on this machine"));
     }
-    suites::run(options, &ready, &mut results)?;
+    suites::run(options, &peers, &ways, &mut results)?;
     print!("{}", results.table());
     if let Some(file) = &options.json {
         std::fs::write(file, results.json()).doing(|| format!("write {}", file.display()))?;

@@ -35,6 +35,16 @@ impl Netns {
     /// Makes `/run/netns/NAME`.
     pub(crate) fn create(name: &str) -> Result<Self> {
         output(command("ip", ["netns", "add", name]), None)?;
+        Self::named(name)
+    }
+
+    /// Makes `/run/netns/NAME` of the namespace that a process is in.
+    pub(crate) fn of_process(name: &str, id: u32) -> Result<Self> {
+        output(command("ip", ["netns", "attach", name, &id.to_string()]), None)?;
+        Self::named(name)
+    }
+
+    fn named(name: &str) -> Result<Self> {
         let path = Path::new("/run/netns").join(name);
         let file = File::open(&path).doing(|| format!("open {}", path.display()))?;
         let netns = Self { name: name.to_owned(), path, file };
@@ -45,6 +55,12 @@ impl Netns {
             done => done.doing(|| format!("write to {NO_IPV6}")),
         })?;
         Ok(netns)
+    }
+
+    /// Lets connections leave from nearly all ports, for those that are closed keep theirs for a minute.
+    pub(crate) fn many_ports(&self) -> Result<()> {
+        const RANGE: &str = "/proc/sys/net/ipv4/ip_local_port_range";
+        self.within(|| fs::write(RANGE, "10000 65535").doing(|| format!("write to {RANGE}")))
     }
 
     /// The name, as `ip -n` takes it.

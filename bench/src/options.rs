@@ -16,11 +16,12 @@ pub(crate) struct Options {
     #[arg(long, value_enum, value_delimiter = ',')]
     pub(crate) suite: Vec<Suite>,
 
-    /// Peers to measure: bridge, relay, plain-relay, ovs, vde, vswitch [default: all but plain-relay]
+    /// Peers to measure: bridge, relay, plain-relay, ovs, vde; for ways outside direct, pasta, slirp4netns; vswitch
+    /// [default: all but plain-relay]
     #[arg(long, value_delimiter = ',', value_name = "PEER")]
     pub(crate) peers: Vec<String>,
 
-    /// Rounds; in each every peer is started anew and takes its turn [default: 5, quick: 2]
+    /// Rounds; in each every peer is started anew and takes its turn [default: 5, outside: 3, quick: 2]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rounds: Option<u32>,
 
@@ -32,9 +33,13 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=1000))]
     attachments: Option<u32>,
 
-    /// Namespaces on one switch in the suite `scale` [default: 500, quick: 50]
+    /// Namespaces on one switch in the suites `scale` and `control` [default: 500, quick: 50]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(3..=4000))]
     ports: Option<u32>,
+
+    /// Flows in the suite `nat-flows` [default: 10000, quick: 1000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(10..=50_000))]
+    flows: Option<u32>,
 
     /// Seconds over which the suite `scale` watches an idle switch [default: 10, quick: 3]
     #[arg(long, value_name = "S", value_parser = clap::value_parser!(u32).range(1..))]
@@ -78,7 +83,7 @@ pub(crate) struct Options {
 
 /// A group of measurements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Suite {
     /// TCP throughput, 1 and 4 streams, cubic and bbr
     Tcp,
@@ -92,6 +97,30 @@ pub(crate) enum Suite {
     Attach,
     /// Hundreds of namespaces on one switch: idle CPU and memory
     Scale,
+    /// Time until a namespace is found by name; time of the lists with hundreds of networks and containers
+    Control,
+    /// Outside, TCP throughput: out and in, MTU 1500 and 65520, 1, 4 and 64 streams
+    NatTcp,
+    /// Outside, TCP throughput over a path of 50 ms, and over one that loses 1 %
+    NatImpaired,
+    /// Outside, TCP throughput to a namespace whose own interface loses frames
+    NatLoss,
+    /// Outside, UDP throughput
+    NatUdp,
+    /// Outside, TCP round trip of 64 bytes
+    NatRtt,
+    /// Outside, connections opened, used once and closed
+    NatConnections,
+    /// Outside, ten thousand flows: memory, and what a packet costs beside few
+    NatFlows,
+}
+
+impl Suite {
+    /// Whether it measures ways to the outside rather than switches.
+    pub(crate) fn is_outside(self) -> bool {
+        use Suite::{NatConnections, NatFlows, NatImpaired, NatLoss, NatRtt, NatTcp, NatUdp};
+        matches!(self, NatTcp | NatImpaired | NatLoss | NatUdp | NatRtt | NatConnections | NatFlows)
+    }
 }
 
 impl Options {
@@ -103,6 +132,11 @@ impl Options {
     /// Rounds to run.
     pub(crate) fn rounds(&self) -> u32 {
         self.rounds.unwrap_or(if self.quick { 2 } else { 5 })
+    }
+
+    /// Rounds to run of suites with many cases, those of the outside.
+    pub(crate) fn rounds_outside(&self) -> u32 {
+        self.rounds.unwrap_or(if self.quick { 2 } else { 3 })
     }
 
     /// Seconds per measurement.
@@ -118,6 +152,11 @@ impl Options {
     /// Namespaces on one switch.
     pub(crate) fn ports(&self) -> u32 {
         self.ports.unwrap_or(if self.quick { 50 } else { 500 })
+    }
+
+    /// Flows at once through one way out.
+    pub(crate) fn flows(&self) -> u32 {
+        self.flows.unwrap_or(if self.quick { 1000 } else { 10_000 })
     }
 
     /// Seconds to watch an idle switch.

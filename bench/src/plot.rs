@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::report::{BASE, Results, Row, number};
+use crate::report::{Results, Row, base, number};
 
 const WIDTH: f64 = 760.0;
 const LEFT: f64 = 110.0;
@@ -53,7 +53,7 @@ pub(crate) fn svg(results: &Results, suite: &str) -> String {
         let _ = writeln!(body, r#"<text x="10" y="{:.0}">{}</text>"#, y + 14.0, escape(case));
         y += CASE - GAP;
         for row in rows {
-            body += &bar(row, y, scale);
+            body += &bar(row, base(suite), y, scale);
             y += BAR + GAP;
         }
         y += GAP;
@@ -76,14 +76,14 @@ pub(crate) fn svg(results: &Results, suite: &str) -> String {
     )
 }
 
-fn bar(row: &Row<'_>, y: f64, scale: f64) -> String {
+fn bar(row: &Row<'_>, base: &str, y: f64, scale: f64) -> String {
     let Some((_, unit, spread)) = row.figures.first() else { return String::new() };
     let class = if row.peer.starts_with("vswitch") { "own" } else { "peer" };
     let x = |value: f64| LEFT + value * scale;
     let (middle, baseline) = (y + BAR / 2.0, y + BAR - 5.0);
     let mut label = format!("{} {unit}", number(spread.median));
     if let Some(ratio) = row.ratio {
-        let _ = write!(label, ", {} x {BASE}", number(ratio.median));
+        let _ = write!(label, ", {} x {base}", number(ratio.median));
     }
     format!(
         r#"<text x="{:.0}" y="{baseline:.0}" text-anchor="end">{}</text>

@@ -28,7 +28,8 @@ fn page(results: &Results) -> String {
         "# Benchmarks\n\n\
          Written by `cargo run --release -p bench -- --publish`, as root. This switch and every peer installed on the \
          machine, started anew each round and measured in turn within it. A figure is the median over the rounds, with the \
-         smallest and the largest; a ratio is to the kernel's bridge in the same round. Figures of different machines, \
+         smallest and the largest; a ratio is to the kernel's bridge in the same round, or in the suites of the outside to \
+         the path without translation. Figures of different machines, \
          or of different runs, do not compare; ratios do, roughly. TCP figures name their congestion control. Switch CPU is that of the switch's processes, none for \
          one in the kernel; total CPU adds the two ends; machine CPU is all there is, other work on the machine \
          included. Resident counts shared pages whole, proportional divides them among those who share them.\n\n",

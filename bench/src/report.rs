@@ -9,8 +9,10 @@ use crate::machine::Machine;
 use crate::options::Options;
 use crate::stats::{Spread, ratios};
 
-/// The peer that ratios are to, where it was measured.
-pub(crate) const BASE: &str = "bridge";
+/// The peer that a suite's ratios are to, where it was measured.
+pub(crate) fn base(suite: &str) -> &'static str {
+    if suite.starts_with("nat-") { "direct" } else { "bridge" }
+}
 
 /// One figure of one measurement.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -190,7 +192,7 @@ impl Results {
                 Some((figure.name, figure.unit, Spread::of(&values)?))
             });
             let name = first.figures.first()?.name;
-            let ratio = self.ratio((suite, case, name), peer, BASE);
+            let ratio = self.ratio((suite, case, name), peer, base(suite));
             Some(Row { peer: first.peer.as_str(), figures: figures.collect(), ratio })
         };
         distinct(of_case.iter().map(|one| one.peer.as_str())).into_iter().filter_map(row).collect()
@@ -204,6 +206,17 @@ impl Results {
         to: &str,
     ) -> Option<Spread> {
         Spread::of(&ratios(&self.values(suite, case, of, name), &self.values(suite, case, to, name)))
+    }
+
+    /// The ratios of a peer's figure (suite, name) in one case to that in another, round by round.
+    pub(crate) fn ratio_of_cases(
+        &self,
+        (suite, name): (&str, &str),
+        peer: &str,
+        of: &str,
+        to: &str,
+    ) -> Option<Spread> {
+        Spread::of(&ratios(&self.values(suite, of, peer, name), &self.values(suite, to, peer, name)))
     }
 
     /// The spread of one peer's figure (suite, case, name).
@@ -260,7 +273,7 @@ impl Results {
             "peer".into(),
             format!("{first}, {first_unit}"),
             "min..max".into(),
-            format!("to {BASE}"),
+            format!("to {}", base(suite)),
             "min..max".into(),
         ];
         header.extend(others.iter().map(|(name, unit)| format!("{name}, {unit}")));

@@ -27,6 +27,11 @@ impl Spread {
         };
         Some(Self { median, min, max })
     }
+
+    /// The same in units of `base`.
+    pub(crate) fn over(self, base: f64) -> Self {
+        Self { median: self.median / base, min: self.min / base, max: self.max / base }
+    }
 }
 
 /// The value below which `percent` of the sorted values lie (nearest rank); 0 when there is none.

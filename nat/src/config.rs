@@ -29,6 +29,9 @@ pub struct Config {
     pub fragments: FragmentTuning,
     /// Ports of UDP and identifiers of echoes outside. Engines of one process share them by a clone.
     pub ports: Ports,
+    /// An address of the machine itself, of IPv6 or not, that it would use towards others. Asked when
+    /// a container opens a flow to what stands for the machine, see [`InsideConfig::host_addresses`].
+    pub own_address: Option<fn(v6: bool) -> Option<IpAddr>>,
 }
 
 /// How long flows live.
@@ -162,7 +165,8 @@ pub struct InsideConfig {
     /// The host's address that IPv6 connections leave from; `None` to leave that to its routes.
     pub source_v6: Option<Ipv6Addr>,
     /// Addresses that the container sees for addresses of the host, such as the gateway's for
-    /// 127.0.0.1. The only way to reach the host's loopback.
+    /// 127.0.0.1. The only way to reach the host's loopback. Unspecified for the host's own address,
+    /// whatever that is when a flow begins.
     pub host_addresses: Vec<(IpAddr, IpAddr)>,
 }
 

@@ -69,6 +69,15 @@ impl Daemon {
         daemon
     }
 
+    /// Starts one with more arguments by a command that becomes it.
+    pub fn start_wrapped(wrapper: &[String], arguments: &[&str]) -> Self {
+        let mut daemon = Self::not_started();
+        daemon.arguments = arguments.iter().map(|&a| a.to_owned()).collect();
+        daemon.wrap(wrapper);
+        daemon.start_again();
+        daemon
+    }
+
     /// Only the directory, for daemons that do not start and those that `run` starts.
     ///
     /// # Panics
@@ -489,9 +498,19 @@ impl Daemon {
     /// When something goes on.
     #[track_caller]
     pub fn until_nothing_is_left(&self) {
+        self.until_nothing_is_left_but(&[]);
+    }
+
+    /// The same but for the processes with these numbers.
+    ///
+    /// # Panics
+    /// When something else goes on.
+    #[track_caller]
+    pub fn until_nothing_is_left_but(&self, expected: &[i32]) {
         let end = std::time::Instant::now() + DEADLINE / 4;
         loop {
-            let left = self.leftovers();
+            let mut left = self.leftovers();
+            left.retain(|process| !expected.contains(&process.pid));
             if left.is_empty() {
                 return;
             }

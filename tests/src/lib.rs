@@ -7,7 +7,9 @@
 pub mod bins;
 pub mod command;
 pub mod daemon;
+pub mod etcd;
 pub mod http;
+pub mod lab;
 pub mod leak;
 pub mod nameserver;
 pub mod netns;
@@ -17,6 +19,8 @@ pub mod wait;
 
 pub use command::{Background, Output, run, run_with_input, signal};
 pub use daemon::{Container, Daemon};
+pub use etcd::Cluster;
+pub use lab::Lab;
 pub use nameserver::Nameserver;
 pub use netns::Netns;
 pub use wait::{DEADLINE, eventually};

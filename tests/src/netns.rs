@@ -57,15 +57,42 @@ impl Netns {
         }
         // It ends with the thread that runs the test, should that not get so far as to end it.
         let sleep = ["setpriv", "--pdeathsig", "KILL", "--", "sleep", "infinity"];
-        unshare.args(["--net", "--"]).args(sleep).stdin(Stdio::null());
+        unshare.args(["--net", "--"]).args(sleep);
+        Self::by(unshare)
+    }
+
+    /// Makes one that whoever has rights in `other` has rights in too, so that both can be joined.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn beside(other: &Self) -> Self {
+        let Some(pid) = other.pid().filter(|_| !is_root()) else { return Self::new() };
+        let mut nsenter = Command::new("nsenter");
+        nsenter.arg(format!("--target={pid}")).args(["--user", "--preserve-credentials", "--"]);
+        let sleep = ["setpriv", "--pdeathsig", "KILL", "--", "sleep", "infinity"];
+        nsenter.args(["unshare", "--net", "--"]).args(sleep);
+        Self::by(nsenter)
+    }
+
+    /// By a command that ends up as `sleep` in a namespace of its own.
+    fn by(mut command: Command) -> Self {
+        command.stdin(Stdio::null());
         let own = leak::netns_inode(std::process::id().cast_signed());
-        let child = unshare.spawn().unwrap_or_else(|e| panic!("unshare cannot be started: {e}"));
+        let child = command.spawn().unwrap_or_else(|e| panic!("{command:?} cannot be started: {e}"));
         let pid = child.id().cast_signed();
         eventually("a process in a network namespace of its own", || {
             let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
             (name.trim() == "sleep" && leak::netns_inode(pid) != own).then_some(())
         });
         Self { kept: Some(Kept::Held(child)), path: PathBuf::from(format!("/proc/{pid}/ns/net")) }
+    }
+
+    /// What `ip` calls it: a name, or the number of a process in it.
+    pub fn reference(&self) -> String {
+        match &self.kept {
+            Some(Kept::Named(name)) => name.clone(),
+            _ => self.pid().unwrap_or_default().to_string(),
+        }
     }
 
     /// The file that stands for it.

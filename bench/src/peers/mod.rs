@@ -16,7 +16,7 @@ use crate::options::Options;
 use crate::process::wait_for;
 use crate::sys::Offloads;
 
-pub(crate) use vswitch::Command as VswitchCommand;
+pub(crate) use vswitch::{Command as VswitchCommand, Running as VswitchRunning, Vswitch as VswitchPeer};
 
 /// The MTU of every interface, in bytes.
 pub(crate) const MTU: u64 = 1500;
@@ -56,6 +56,11 @@ pub(crate) trait Switch {
     /// Fails when one of its processes has ended.
     fn check(&mut self) -> Result<()>;
 
+    /// Runs a command of it, where there are commands.
+    fn ask(&self, _arguments: &[&str]) -> Result<String> {
+        Err(Error::sentence("it has no commands"))
+    }
+
     /// How many addresses it has learned, where it can tell.
     fn learned(&self) -> Result<Option<usize>> {
         Ok(None)
@@ -76,8 +81,9 @@ pub(crate) fn all(options: &Options) -> Result<Vec<Box<dyn Peer>>> {
     let default = ["bridge", "relay", "ovs", "vde", "vswitch"].map(str::to_owned);
     let wanted = if options.peers.is_empty() { default.to_vec() } else { options.peers.clone() };
     for name in &wanted {
-        if !known.iter().any(|peer| peer.name() == name) {
-            let names: Vec<&str> = known.iter().map(|peer| peer.name()).collect();
+        if !known.iter().any(|peer| peer.name() == name) && !crate::ways::NAMES.contains(&name.as_str()) {
+            let mut names: Vec<&str> = known.iter().map(|peer| peer.name()).collect();
+            names.extend(crate::ways::NAMES.iter().filter(|name| **name != "vswitch"));
             return Err(Error::sentence(format!(
                 "there is no peer `{name}`; there are {}",
                 names.join(", ")
@@ -99,9 +105,14 @@ fn address(index: usize) -> Ipv4Addr {
 
 /// Waits until eth0 in `netns` is up with an address, and says what it is.
 pub(crate) fn await_eth0(netns: &Netns) -> Result<Eth0> {
+    await_eth0_of(netns, MTU)
+}
+
+/// The same where the MTU is another.
+pub(crate) fn await_eth0_of(netns: &Netns, mtu: u64) -> Result<Eth0> {
     let eth0 = wait_for(&format!("eth0 in {netns} to be up with an address"), UP, || netns.eth0())?;
-    if eth0.mtu == MTU {
+    if eth0.mtu == mtu {
         return Ok(eth0);
     }
-    Err(Error::sentence(format!("eth0 in {netns} has an MTU of {} where {MTU} was to be measured", eth0.mtu)))
+    Err(Error::sentence(format!("eth0 in {netns} has an MTU of {} where {mtu} was to be measured", eth0.mtu)))
 }

@@ -90,36 +90,36 @@ impl Peer for Vswitch {
     }
 
     fn start(&self, directory: &Path, tag: &str) -> Result<Box<dyn Switch>> {
+        Ok(Box::new(self.start_in(None, directory, tag)?))
+    }
+}
+
+impl Vswitch {
+    /// Starts it with its outside in `netns`, or here.
+    pub(crate) fn start_in(&self, netns: Option<&Netns>, directory: &Path, tag: &str) -> Result<Running> {
         let socket = directory.join("vswitch.sock");
         let host = format!("unix://{}", socket.display());
         let mut daemon = std::process::Command::new(&self.command.program);
         daemon.stdin(Stdio::null());
         daemon.args(["--host", &host, "daemon", "--data-dir"]).arg(directory.join("data"));
         daemon.args(&self.command.daemon_arguments);
-        let mut daemon = Process::spawn(daemon, None)?;
+        let mut daemon = Process::spawn(daemon, netns)?;
         wait_for("the daemon to answer on its socket", START, || {
             daemon.check()?;
             Ok(UnixStream::connect(&socket).is_ok().then_some(()))
         })?;
         let program = self.command.program.clone();
-        Ok(Box::new(Running { daemon, program, host, tag: tag.to_owned(), ports: 0 }))
+        Ok(Running { daemon, program, host, tag: tag.to_owned(), ports: 0 })
     }
 }
 
-struct Running {
+/// A daemon.
+pub(crate) struct Running {
     daemon: Process,
     program: PathBuf,
     host: String,
     tag: String,
     ports: usize,
-}
-
-impl Running {
-    fn ask(&self, arguments: &[&str]) -> Result<String> {
-        let mut client = std::process::Command::new(&self.program);
-        client.args(["--host", &self.host]).args(arguments);
-        output(client, None)
-    }
 }
 
 impl Switch for Running {
@@ -135,6 +135,12 @@ impl Switch for Running {
 
     fn check(&mut self) -> Result<()> {
         self.daemon.check()
+    }
+
+    fn ask(&self, arguments: &[&str]) -> Result<String> {
+        let mut client = std::process::Command::new(&self.program);
+        client.args(["--host", &self.host]).args(arguments);
+        output(client, None)
     }
 
     fn learned(&self) -> Result<Option<usize>> {

@@ -1,6 +1,8 @@
 //! The measurements, and the rounds in which the peers take turns.
 
 mod attach;
+mod control;
+pub(crate) mod nat;
 mod pps;
 mod rtt;
 mod scale;
@@ -8,7 +10,7 @@ mod tcp;
 mod udp;
 
 use std::io::ErrorKind;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -22,6 +24,7 @@ use crate::peers::{Peer, Switch, await_eth0};
 use crate::process::wait_for;
 use crate::report::{Figure, Results};
 use crate::usage;
+use crate::ways::Way;
 
 /// How long it may take until a frame crosses a switch that has just started.
 const REACHABLE: Duration = Duration::from_secs(15);
@@ -66,16 +69,16 @@ impl Pair {
         switch.attach(&a)?;
         switch.attach(&b)?;
         let (a, b) = (End { eth0: await_eth0(&a)?, netns: a }, End { eth0: await_eth0(&b)?, netns: b });
-        await_reachable(&a, &b)?;
+        await_reachable(&a.netns, b.eth0.address)?;
         Ok(Self { switch, a, b })
     }
 }
 
 /// Waits until `to` answers `from`: to a connection to a port where nobody listens the answer is a refusal.
-fn await_reachable(from: &End, to: &End) -> Result<()> {
-    let nobody = SocketAddr::from((to.eth0.address, 1));
-    from.netns.within(|| {
-        wait_for(&format!("{nobody} to be reachable from {}", from.netns), REACHABLE, || {
+fn await_reachable(from: &Netns, to: Ipv4Addr) -> Result<()> {
+    let nobody = SocketAddr::from((to, 1));
+    from.within(|| {
+        wait_for(&format!("{nobody} to be reachable from {from}"), REACHABLE, || {
             match TcpStream::connect_timeout(&nobody, Duration::from_millis(250)) {
                 Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(Some(())),
                 _ => Ok(None),
@@ -105,7 +108,12 @@ impl Place {
 }
 
 /// Runs all suites that the options ask for.
-pub(crate) fn run(options: &Options, peers: &[Box<dyn Peer>], results: &mut Results) -> Result<()> {
+pub(crate) fn run(
+    options: &Options,
+    peers: &[Box<dyn Peer>],
+    ways: &[Box<dyn Way>],
+    results: &mut Results,
+) -> Result<()> {
     let directory =
         options.inside.clone().ok_or_else(|| Error::sentence("there is no directory to work in"))?;
     let mut place = Place::new(&directory);
@@ -117,6 +125,8 @@ pub(crate) fn run(options: &Options, peers: &[Box<dyn Peer>], results: &mut Resu
             Suite::Pps => in_turn(&pps::Pps, options, peers, &mut place, results),
             Suite::Attach => attach::run(options, peers, &mut place, results),
             Suite::Scale => scale::run(options, peers, &mut place, results),
+            Suite::Control => control::run(options, peers, &mut place, results),
+            outside => nat::run(outside, options, ways, &mut place, results),
         }?;
     }
     Ok(())

@@ -8,6 +8,7 @@ use nix::sys::socket::{setsockopt, sockopt::TcpCongestion};
 
 use super::{Pair, PairSuite};
 use crate::error::{Doing as _, Error, Result};
+use crate::netns::Netns;
 use crate::options::Options;
 use crate::report::Figure;
 use crate::stats::percentile;
@@ -35,25 +36,41 @@ impl PairSuite for Rtt {
 
     fn measure(&self, _case: usize, pair: &Pair, options: &Options) -> Result<Vec<Figure>> {
         let duration = Duration::from_secs(options.seconds().into());
-        let mut trips = round_trips(pair, duration)?;
-        trips.sort_by(f64::total_cmp);
-        Ok(vec![
-            Figure::new("round trip p50", "us", percentile(&trips, 50.0)),
-            Figure::new("round trip p99", "us", percentile(&trips, 99.0)),
-        ])
+        let to = SocketAddr::from((pair.b.eth0.address, 0));
+        figures(&pair.a.netns, &pair.b.netns, to, None, duration)
     }
 }
 
+/// Measures from `client` to a server in `server` that listens at `listen`, and is reached at `connect` where that
+/// is somewhere else.
+pub(super) fn figures(
+    client: &Netns,
+    server: &Netns,
+    listen: SocketAddr,
+    connect: Option<SocketAddr>,
+    duration: Duration,
+) -> Result<Vec<Figure>> {
+    let mut trips = round_trips(client, server, listen, connect, duration)?;
+    trips.sort_by(f64::total_cmp);
+    Ok(vec![
+        Figure::new("round trip p50", "us", percentile(&trips, 50.0)),
+        Figure::new("round trip p99", "us", percentile(&trips, 99.0)),
+    ])
+}
+
 /// The round trips of `duration`, in microseconds.
-fn round_trips(pair: &Pair, duration: Duration) -> Result<Vec<f64>> {
+fn round_trips(
+    client: &Netns,
+    server: &Netns,
+    listen: SocketAddr,
+    connect: Option<SocketAddr>,
+    duration: Duration,
+) -> Result<Vec<f64>> {
     let what = || "measure TCP round trips".to_owned();
-    let address = SocketAddr::from((pair.b.eth0.address, 0));
-    let listener = pair.b.netns.within(|| TcpListener::bind(address).doing(what))?;
-    let address = listener.local_addr().doing(what)?;
-    let client = pair
-        .a
-        .netns
-        .within(|| TcpStream::connect_timeout(&address, PATIENCE).and_then(prepared).doing(what))?;
+    let listener = server.within(|| TcpListener::bind(listen).doing(what))?;
+    let address = connect.map_or_else(|| listener.local_addr().doing(what), Ok)?;
+    let client =
+        client.within(|| TcpStream::connect_timeout(&address, PATIENCE).and_then(prepared).doing(what))?;
     std::thread::scope(|scope| {
         let server = scope.spawn(|| {
             let (server, _) = listener.accept()?;

@@ -61,8 +61,8 @@ fn measure(
             continue;
         }
         if let [first, .., last] = &ends[..] {
-            await_reachable(first, last)?;
-            await_reachable(last, first)?;
+            await_reachable(&first.netns, last.eth0.address)?;
+            await_reachable(&last.netns, first.eth0.address)?;
         }
         let case = if ports == 2 { FEW.to_owned() } else { format!("{count} ports") };
         let figures = watch(&mut *switch, options, attached, ports)?;

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::{Pair, PairSuite};
 use crate::error::{Error, Result};
+use crate::netns::Netns;
 use crate::options::Options;
 use crate::process::{Process, command, installed, wait_for};
 use crate::report::Figure;
@@ -18,7 +19,8 @@ pub(super) struct Tcp;
 
 const CASES: [(&str, u32); 4] = [("cubic", 1), ("cubic", 4), ("bbr", 1), ("bbr", 4)];
 
-const PORT: u16 = 5201;
+/// iperf3's own.
+pub(super) const PORT: u16 = 5201;
 
 impl PairSuite for Tcp {
     fn name(&self) -> &'static str {
@@ -33,57 +35,74 @@ impl PairSuite for Tcp {
     }
 
     fn measure(&self, case: usize, pair: &Pair, options: &Options) -> Result<Vec<Figure>> {
-        if !installed("iperf3") {
-            return Err(Error::sentence("`iperf3` is not installed (package iperf3)"));
-        }
         let (control, streams) = CASES[case];
-        let processes = pair.switch.processes();
-        let server = serve(pair)?;
-        let before = usage::cpu(&processes)?;
-        let address = pair.b.eth0.address.to_string();
-        let (port, seconds, streams) = (PORT.to_string(), options.seconds().to_string(), streams.to_string());
-        let client = command(
-            "iperf3",
-            [
-                "-c",
-                &address,
-                "-p",
-                &port,
-                "-t",
-                &seconds,
-                "-P",
-                &streams,
-                "-C",
-                control,
-                "-J",
-                "--connect-timeout",
-                "5000",
-            ],
-        );
-        let limit = Duration::from_secs(u64::from(options.seconds()) + 15);
-        let text = Process::spawn(client, Some(&pair.a.netns))?.finish(limit)?;
-        let used = usage::cpu(&processes)?.since(before);
-        drop(server);
-        let sum = Sum::parse(&text)?;
-        let memory = usage::memory(&processes)?;
-        let gigabits = sum.bytes * 8.0 / 1e9;
-        Ok(vec![
-            Figure::new("throughput", "Gb/s", sum.bits_per_second / 1e9),
-            Figure::new("switch CPU", "s/Gb", used.switch / gigabits),
-            Figure::new("total CPU", "s/Gb", used.run / gigabits),
-            Figure::new("machine CPU", "s/Gb", used.machine / gigabits),
-            Figure::new("resident", "MiB", memory.rss_mib),
-            Figure::new("proportional", "MiB", memory.pss_mib),
-            Figure::new("resent", "segments", sum.resent),
-        ])
+        let ends = Ends {
+            client: &pair.a.netns,
+            server: &pair.b.netns,
+            listen: pair.b.eth0.address,
+            connect: pair.b.eth0.address,
+        };
+        transfer(&ends, &pair.switch.processes(), control, streams, options.seconds())
     }
 }
 
-/// Starts an iperf3 server for one run in namespace b, and waits until it listens.
-fn serve(pair: &Pair) -> Result<Process> {
-    let (address, port) = (pair.b.eth0.address, PORT.to_string());
+/// Who sends to whom.
+pub(super) struct Ends<'a> {
+    /// Who sends.
+    pub(super) client: &'a Netns,
+    /// Who receives.
+    pub(super) server: &'a Netns,
+    /// Where the receiver listens.
+    pub(super) listen: Ipv4Addr,
+    /// What the sender connects to.
+    pub(super) connect: Ipv4Addr,
+}
+
+/// Sends for so many seconds with iperf3; `processes` are those of what lies between.
+pub(super) fn transfer(
+    ends: &Ends<'_>,
+    processes: &[u32],
+    control: &str,
+    streams: u32,
+    seconds: u32,
+) -> Result<Vec<Figure>> {
+    if !installed("iperf3") {
+        return Err(Error::sentence("`iperf3` is not installed (package iperf3)"));
+    }
+    let server = serve(ends)?;
+    let before = usage::cpu(processes)?;
+    let client = [
+        ("-c", ends.connect.to_string()),
+        ("-p", PORT.to_string()),
+        ("-t", seconds.to_string()),
+        ("-P", streams.to_string()),
+        ("-C", control.to_owned()),
+        ("--connect-timeout", "5000".to_owned()),
+    ];
+    let words = client.iter().flat_map(|(name, value)| [*name, value.as_str()]).chain(["-J"]);
+    let limit = Duration::from_secs(u64::from(seconds) + 15);
+    let text = Process::spawn(command("iperf3", words), Some(ends.client))?.finish(limit)?;
+    let used = usage::cpu(processes)?.since(before);
+    drop(server);
+    let sum = Sum::parse(&text)?;
+    let memory = usage::memory(processes)?;
+    let gigabits = sum.bytes * 8.0 / 1e9;
+    Ok(vec![
+        Figure::new("throughput", "Gb/s", sum.bits_per_second / 1e9),
+        Figure::new("switch CPU", "s/Gb", used.switch / gigabits),
+        Figure::new("total CPU", "s/Gb", used.run / gigabits),
+        Figure::new("machine CPU", "s/Gb", used.machine / gigabits),
+        Figure::new("resident", "MiB", memory.rss_mib),
+        Figure::new("proportional", "MiB", memory.pss_mib),
+        Figure::new("resent", "segments", sum.resent),
+    ])
+}
+
+/// Starts an iperf3 server for one run, and waits until it listens.
+fn serve(ends: &Ends<'_>) -> Result<Process> {
+    let (address, port) = (ends.listen, PORT.to_string());
     let server = command("iperf3", ["-s", "-1", "-J", "-B", &address.to_string(), "-p", &port]);
-    let mut server = Process::spawn(server, Some(&pair.b.netns))?;
+    let mut server = Process::spawn(server, Some(ends.server))?;
     wait_for("iperf3 to listen", Duration::from_secs(10), || {
         server.check()?;
         let sockets = fs::read_to_string(format!("/proc/{}/net/tcp", server.id())).unwrap_or_default();

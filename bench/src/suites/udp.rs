@@ -66,26 +66,48 @@ impl PairSuite for Udp {
             end.netns.within(|| UdpSocket::bind((address, 0)).doing(what))
         };
         let (sender, receiver) = (open(&pair.a)?, open(&pair.b)?);
-        receiver.set_read_timeout(Some(SILENCE)).doing(what)?;
-        setsockopt(&receiver, RcvBufForce, &RECEIVE_BUFFER).doing(what)?;
-        setsockopt(&receiver, UdpGroSegment, &case.coalesce).doing(what)?;
-        setsockopt(&sender, SndBuf, &RECEIVE_BUFFER).doing(what)?;
-        if case.run > 1 {
-            setsockopt(&sender, UdpGsoSegment, &i32::from(PAYLOAD)).doing(what)?;
-        }
         sender.connect(receiver.local_addr().doing(what)?).doing(what)?;
+        let flood = Flood { run: case.run, coalesce: case.coalesce, seconds: options.seconds() };
+        flood.measure(&sender, &receiver, &pair.switch.processes())
+    }
+}
 
-        let processes = pair.switch.processes();
-        let before = usage::cpu(&processes)?;
+/// How datagrams are sent and received.
+pub(super) struct Flood {
+    /// Datagrams in one send.
+    pub(super) run: usize,
+    /// Whether the receiver takes runs of datagrams.
+    pub(super) coalesce: bool,
+    /// For how long.
+    pub(super) seconds: u32,
+}
+
+impl Flood {
+    /// Sends from a connected socket to the other; `processes` are those of what lies between.
+    pub(super) fn measure(
+        &self,
+        sender: &UdpSocket,
+        receiver: &UdpSocket,
+        processes: &[u32],
+    ) -> Result<Vec<Figure>> {
+        let what = || "measure UDP".to_owned();
+        receiver.set_read_timeout(Some(SILENCE)).doing(what)?;
+        setsockopt(receiver, RcvBufForce, &RECEIVE_BUFFER).doing(what)?;
+        setsockopt(receiver, UdpGroSegment, &self.coalesce).doing(what)?;
+        setsockopt(sender, SndBuf, &RECEIVE_BUFFER).doing(what)?;
+        if self.run > 1 {
+            setsockopt(sender, UdpGsoSegment, &i32::from(PAYLOAD)).doing(what)?;
+        }
+        let before = usage::cpu(processes)?;
         let done = AtomicBool::new(false);
         let (sent, received) = std::thread::scope(|scope| {
-            let counting = scope.spawn(|| count(&receiver, &done));
-            let sent = flood(&sender, case.run, Duration::from_secs(options.seconds().into()));
+            let counting = scope.spawn(|| count(receiver, &done));
+            let sent = flood(sender, self.run, Duration::from_secs(self.seconds.into()));
             done.store(true, Ordering::Release);
             let received = counting.join().map_err(|_| Error::sentence("the counting thread panicked"))?;
             Ok::<_, Error>((sent.doing(what)?, received.doing(what)?))
         })?;
-        let used = usage::cpu(&processes)?.since(before);
+        let used = usage::cpu(processes)?.since(before);
         if received.bytes == 0 {
             return Err(Error::sentence("not one datagram arrived"));
         }

@@ -48,7 +48,7 @@ pub struct NetworkFlags {
     /// Option of the resolver
     #[arg(long, alias = "dns-opt", value_name = "OPTION")]
     pub dns_option: Vec<String>,
-    /// One more line of the hosts file
+    /// One more line of the hosts file; IP may be the word host-gateway
     #[arg(long, value_name = "NAME:IP")]
     pub add_host: Vec<String>,
     /// TAP queues of each interface, for several workers

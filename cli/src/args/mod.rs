@@ -100,12 +100,38 @@ pub struct Daemon {
     /// Give the host an interface on every network, with the gateway's addresses (as root)
     #[arg(long)]
     pub host_interface: bool,
+    /// Let containers reach the host's loopback at their gateway's address
+    #[arg(long)]
+    pub map_host_loopback: bool,
+    /// etcd cluster that keeps the overlay networks of all nodes: etcd://HOST:PORT[,HOST:PORT...]
+    #[arg(long, env = "VSWITCH_STORE", value_name = "URL")]
+    pub store: Option<vswitch::control::kv::StoreAddress>,
+    /// What all keys in the store are below
+    #[arg(long, value_name = "PREFIX", default_value = vswitch::control::cluster::DEFAULT_PREFIX, requires = "store")]
+    pub store_prefix: String,
+    /// User of the store
+    #[arg(long, value_name = "NAME", requires = "store", requires = "store_password_file")]
+    pub store_user: Option<String>,
+    /// File with the user's password in its first line
+    #[arg(long, value_name = "FILE", requires = "store_user")]
+    pub store_password_file: Option<PathBuf>,
+    /// Name of this node, another one on each [default: the host's]
+    #[arg(long, value_name = "NAME", requires = "store", value_parser = node_name)]
+    pub node: Option<String>,
     /// Address of this host that other hosts know it by [default: as the routing table chooses]
     #[arg(long, value_name = "IP")]
     pub advertise: Option<std::net::IpAddr>,
     /// UDP port of the overlay networks, the same on all hosts
     #[arg(long, value_name = "PORT", default_value_t = 4789, value_parser = clap::value_parser!(u16).range(1..))]
     pub vxlan_port: u16,
+}
+
+fn node_name(text: &str) -> Result<String, String> {
+    if vswitch::control::cluster::schema::is_node_name(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("a node's name has letters, digits, dots, dashes and underscores".into())
+    }
 }
 
 /// `--format`.

@@ -44,6 +44,15 @@ pub fn info(client: &Client, args: &Format) -> Outcome {
         println!("{label}: {}", value.as_str().unwrap_or_default());
     }
     println!("Socket: {}", client.socket().display());
+    let store = &v["Store"];
+    if let Some(node) = store["Node"].as_str() {
+        println!("Node: {node}");
+        println!(" Joined: {}", store["Joined"]);
+        println!(" Nodes: {}", store["Nodes"]);
+        if let Some(why) = store["Trouble"].as_str() {
+            println!(" Store: {why}, for {} s", store["TroubleSeconds"]);
+        }
+    }
     println!("CPUs: {}", info["NCPU"]);
     println!("Process: {}", v["Pid"]);
     Ok(0)

@@ -1,10 +1,13 @@
 //! `daemon`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use vswitch::control::daemon::TunnelConfig;
-use vswitch::control::paths;
+use vswitch::control::daemon::{HostSide, Sharing, TunnelConfig};
+use vswitch::control::kv::StoreAddress;
+use vswitch::control::kv::etcd::{Credentials, Etcd};
 use vswitch::control::serve::{self, Config};
+use vswitch::control::{node, paths};
 use vswitch::dataplane::SwitchConfig;
 use vswitch::sandbox::channel::Channel;
 
@@ -24,14 +27,19 @@ pub fn run(host: Option<&str>, args: &Daemon, starter: Option<&Channel>) -> Outc
             switch.workers = workers.into();
         }
         switch.busy_poll = Duration::from_micros(args.busy_poll.into());
+        let sharing = args.store.as_ref().map(|store| sharing(args, store)).transpose()?;
+        let members = args.store.as_ref().map(|store| store.members.as_slice());
+        // One address in all: who is known by it also sends from it.
+        let advertise = args.advertise.or_else(|| node::address(members?));
         let config = Config {
+            sharing,
             socket: paths::socket(host)?,
             data_dir: paths::data_dir(args.data_dir.as_deref())?,
             switch,
             idle_exit: args.idle_exit.map(Duration::from_secs),
             live_restore: args.live_restore,
-            host_interface: args.host_interface,
-            tunnels: TunnelConfig { advertise: args.advertise, port: args.vxlan_port },
+            host: HostSide { interface: args.host_interface, map_loopback: args.map_host_loopback },
+            tunnels: TunnelConfig { advertise, port: args.vxlan_port },
         };
         serve::run(&config, || report(starter, &Readiness::Ready)).map_err(|e| Failure::new(e.to_string()))
     })();
@@ -39,4 +47,21 @@ pub fn run(host: Option<&str>, args: &Daemon, starter: Option<&Channel>) -> Outc
         report(starter, &Readiness::Failed(failure.message.clone()));
     }
     result.map(|()| 0)
+}
+
+fn sharing(args: &Daemon, store: &StoreAddress) -> Result<Sharing, Failure> {
+    let credentials = match (&args.store_user, &args.store_password_file) {
+        (Some(user), Some(file)) => {
+            let text = std::fs::read_to_string(file)
+                .map_err(|e| Failure::new(format!("{} cannot be read: {e}", file.display())))?;
+            let password = text.lines().next().unwrap_or_default().to_owned();
+            Some(Credentials { user: user.clone(), password })
+        }
+        _ => None,
+    };
+    Ok(Sharing {
+        kv: Arc::new(Etcd::new(store, credentials)),
+        prefix: args.store_prefix.clone(),
+        node: args.node.clone().unwrap_or_else(node::name),
+    })
 }

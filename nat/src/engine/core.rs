@@ -151,6 +151,12 @@ impl Core {
         Err(reason)
     }
 
+    /// Where a flow that shall go to `real` goes now; `None` where the machine has no address of
+    /// its own to go to.
+    pub(crate) fn target(&self, real: IpAddr) -> Option<IpAddr> {
+        if real.is_unspecified() { self.config.own_address?(real.is_ipv6()) } else { Some(real) }
+    }
+
     /// Checks the checksum of the transport, where it is complete and was not verified yet.
     pub(crate) fn check_transport(frame: &Frame, packet: &Packet, field: u16) -> Result<(), Reason> {
         let ip = &packet.ip;

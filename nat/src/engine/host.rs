@@ -73,12 +73,14 @@ impl Host {
         self.config.addresses.iter().copied().find(|address| address.is_ipv4() == like.is_ipv4())
     }
 
-    /// The host's address that its connections leave from; unspecified where routes decide.
-    pub(crate) fn outside(&self, like: IpAddr) -> IpAddr {
-        match like {
-            IpAddr::V4(_) => self.config.source_v4.unwrap_or(Ipv4Addr::UNSPECIFIED).into(),
-            IpAddr::V6(_) => self.config.source_v6.unwrap_or(Ipv6Addr::UNSPECIFIED).into(),
-        }
+    /// The host's address that its connections to `to` leave from; unspecified where routes decide.
+    pub(crate) fn outside(&self, to: IpAddr) -> IpAddr {
+        let (set, any): (Option<IpAddr>, IpAddr) = match to {
+            IpAddr::V4(_) => (self.config.source_v4.map(IpAddr::V4), Ipv4Addr::UNSPECIFIED.into()),
+            IpAddr::V6(_) => (self.config.source_v6.map(IpAddr::V6), Ipv6Addr::UNSPECIFIED.into()),
+        };
+        // Programs of the host that listen on loopback see one of themselves.
+        set.filter(|set| set.is_loopback() || !to.is_loopback()).unwrap_or(any)
     }
 
     /// Longest data of a TCP segment in bytes, without options.

@@ -2,16 +2,17 @@
 //!
 //! One engine belongs to one thread. It holds no lock, starts no thread and never waits: whoever
 //! owns it hands in the frames a container sends to its gateway ([`Engine::from_inside`]), says
-//! when a batch of them is over ([`Engine::flush`]), waits for [`Engine::fd`] together with
-//! whatever else it waits for, and calls [`Engine::turn`] when that is readable. Frames for
-//! containers go to an [`Inside`].
+//! when a batch of them is over (`Engine::flush`), waits for `Engine::fd` together with
+//! whatever else it waits for, and calls `Engine::turn` when that is readable. Frames for
+//! containers go to an `Inside`.
 //!
-//! Each protocol is a module of its own beside [`core`], which is what they share: [`tcp`],
-//! [`udp`], [`icmp`]; [`fragments`] of any are put together before.
-//! Another protocol gets its kind in [`token`], its variant of [`core::Carries`], and its calls in
+//! Each protocol is a module of its own beside `core`, which is what they share: `tcp`,
+//! `udp`, `icmp`; `fragments` of any are put together before.
+//! Another protocol gets its kind in `token`, its variant of `core::Carries`, and its calls in
 //! the five places below where `tcp` has its own.
 
 mod build;
+mod claims;
 mod core;
 mod fragments;
 mod host;

@@ -44,7 +44,7 @@ fn version_and_info_show_the_switch_as_the_server() {
         assert!(text.lines().any(|l| l.trim().starts_with(line)), "{line}: {text}");
     }
     let network = text.lines().find(|l| l.trim().starts_with("Network: ")).unwrap();
-    assert_eq!(network.trim(), "Network: bridge host null");
+    assert_eq!(network.trim(), "Network: bridge host null overlay");
 }
 
 #[test]

@@ -220,8 +220,8 @@ fn names_and_files_are_as_the_flags_say() {
         daemon.exec("u1", &["cat", "/etc/hosts"]).ok(),
         format!(
             "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::0\tip6-localnet\n\
-             ff00::0\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n192.0.2.5\tdb\n\
-             2001:db8::5\tsix\n{ip}\tweb.prod.example web\n"
+             ff00::0\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n\
+             172.17.0.1\thost.docker.internal\n192.0.2.5\tdb\n2001:db8::5\tsix\n{ip}\tweb.prod.example web\n"
         )
     );
     let conf = daemon.exec("u1", &["cat", "/etc/resolv.conf"]).ok();

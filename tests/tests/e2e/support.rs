@@ -79,3 +79,16 @@ pub(crate) fn addresses(daemon: &Daemon, container: &str, interface: &str) -> Ve
 pub(crate) fn resolves(daemon: &Daemon, container: &str, name: &str) -> bool {
     daemon.exec(container, &["getent", "ahostsv4", name]).status == 0
 }
+
+/// The translated flows.
+#[track_caller]
+pub(crate) fn flows(daemon: &Daemon) -> Vec<Value> {
+    let text = daemon.ok(&["nat", "ls", "--format", "json"]);
+    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e} in {line}"))).collect()
+}
+
+/// What the engines of address translation have counted under a name.
+#[track_caller]
+pub(crate) fn engine_count(daemon: &Daemon, name: &str) -> u64 {
+    daemon.api("GET", "/vswitch/nat", &Value::Null).json()["Counters"][name].as_u64().unwrap_or(0)
+}

@@ -11,6 +11,7 @@ mod json;
 pub mod kv;
 mod migrate;
 pub mod net;
+pub mod node;
 pub mod paths;
 pub mod publish;
 pub mod record;

@@ -90,6 +90,9 @@ pub struct Endpoint {
     pub gateway4: Option<Ipv4Addr>,
     /// The network's IPv6 gateway, if it has a way out.
     pub gateway6: Option<Ipv6Addr>,
+    /// Nobody asked for it: it is the way out of a container whose networks have none.
+    #[serde(default)]
+    pub gateway_only: bool,
 }
 
 impl Endpoint {
@@ -152,6 +155,51 @@ impl std::fmt::Display for ExposedPort {
     }
 }
 
+/// What a line of the hosts file gives as a name's address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum HostAddress {
+    /// This one.
+    Ip(IpAddr),
+    /// The host's, as the container sees it: `host-gateway`.
+    Gateway,
+}
+
+impl HostAddress {
+    const GATEWAY: &str = "host-gateway";
+}
+
+impl std::fmt::Display for HostAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ip(address) => address.fmt(f),
+            Self::Gateway => f.write_str(Self::GATEWAY),
+        }
+    }
+}
+
+impl std::str::FromStr for HostAddress {
+    type Err = std::net::AddrParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == Self::GATEWAY { Ok(Self::Gateway) } else { text.parse().map(Self::Ip) }
+    }
+}
+
+impl TryFrom<String> for HostAddress {
+    type Error = std::net::AddrParseError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<HostAddress> for String {
+    fn from(address: HostAddress) -> Self {
+        address.to_string()
+    }
+}
+
 /// How a container resolves names.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Dns {
@@ -162,7 +210,7 @@ pub struct Dns {
     /// Resolver options.
     pub options: Vec<String>,
     /// More lines of the hosts file, name and address.
-    pub hosts: Vec<(String, IpAddr)>,
+    pub hosts: Vec<(String, HostAddress)>,
 }
 
 /// A container.

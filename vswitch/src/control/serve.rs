@@ -13,7 +13,7 @@ use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::api;
-use super::daemon::{Daemon, TunnelConfig, Tunnels};
+use super::daemon::{Daemon, HostSide, Sharing, TunnelConfig, Tunnels};
 use super::error::ControlError;
 use super::store::{Store, StoreError};
 use crate::dataplane::{PortEvent, Switch, SwitchConfig};
@@ -30,12 +30,14 @@ pub struct Config {
     pub switch: SwitchConfig,
     /// It ends by itself this long after the last container left.
     pub idle_exit: Option<Duration>,
+    /// Where networks of all nodes are kept.
+    pub sharing: Option<Sharing>,
     /// How other hosts reach this one.
     pub tunnels: TunnelConfig,
     /// Containers outlive an orderly end, as with Docker's flag of this name.
     pub live_restore: bool,
-    /// The host has an interface on every network, with the gateway's addresses.
-    pub host_interface: bool,
+    /// How the host appears to containers.
+    pub host: HostSide,
 }
 
 /// Why the daemon could not start, or had to end.
@@ -169,7 +171,11 @@ async fn serve(
     });
     let switch = Switch::new(&config.switch, &sink)?;
     let resolver = crate::names::Resolver::new(crate::names::Config::default());
-    let outside = match Outside::new(&switch, &nat::config::Config::default()) {
+    let translation = nat::config::Config {
+        own_address: Some(crate::outside::own_address),
+        ..nat::config::Config::default()
+    };
+    let outside = match Outside::new(&switch, &translation) {
         Ok(outside) => Some(outside),
         Err(error) => {
             tracing::warn!("containers cannot reach the outside: {error}");
@@ -177,17 +183,13 @@ async fn serve(
         }
     };
     let tunnels = Tunnels::new(config.tunnels.clone());
-    let daemon = Daemon::new(
-        switch,
-        store,
-        config.data_dir.clone(),
-        resolver,
-        outside,
-        config.host_interface,
-        tunnels,
-    )?;
+    let daemon =
+        Daemon::new(switch, store, config.data_dir.clone(), resolver, outside, config.host, tunnels)?;
     let (listener, socket_lock) = listen(&config.socket)?;
     daemon.recover().await?;
+    if let Some(sharing) = &config.sharing {
+        daemon.share(sharing.clone())?;
+    }
 
     let listening =
         tokio::spawn(api::connection::serve(listener, daemon.clone(), api::Limits::within(descriptors)));
@@ -224,6 +226,7 @@ async fn serve(
     if !config.live_restore {
         daemon.stop_all().await;
     }
+    daemon.stop_sharing(config.live_restore).await;
     let _ = fs::remove_file(&config.socket);
     drop(socket_lock);
     Ok(())

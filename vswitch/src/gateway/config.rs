@@ -20,6 +20,12 @@ pub trait Beyond: Send + Sync {
     /// The reason why the frame was dropped. Nothing here may wait.
     fn forward(&self, worker: usize, frame: &mut Frame, scratch: &mut Frame) -> Result<(), DropReason>;
 
+    /// Whether a frame to one of the gateway's own addresses is for whoever is beyond, although the
+    /// machine itself is behind the gateway.
+    fn claims(&self, _frame: &Frame) -> bool {
+        false
+    }
+
     /// The batch in which the worker gave frames is over.
     fn flush(&self, _worker: usize) {}
 }

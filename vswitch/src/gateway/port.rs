@@ -225,8 +225,10 @@ impl Transmit for GatewayTransmit {
         let state = shared.state.load();
         let class = classify(&state, frame.bytes());
         if let Some(to) = &shared.host
-            // With the machine behind it nothing at its own addresses is for elsewhere.
             && host::takes(&state, if class == Class::Beyond { Class::Local } else { class }, frame.bytes())
+            // With the machine behind it what is for its own addresses is for elsewhere only in flows
+            // that the machine knows nothing of.
+            && !(class == Class::Beyond && state.config.beyond.as_ref().is_some_and(|b| b.claims(frame)))
         {
             // The port is up even where the host has set its side down.
             return to.send(worker, frame, scratch).map_err(|reason| match reason {

@@ -50,10 +50,17 @@ impl Apart {
 impl Beyond for Apart {
     fn forward(&self, worker: usize, frame: &mut Frame, scratch: &mut Frame) -> Result<(), DropReason> {
         match destination(frame.bytes()) {
-            Some(address) if !self.subnets.contain(address) => self.beyond.forward(worker, frame, scratch),
+            // To the gateway of its own network, from a flow that the host does not know.
+            Some(address) if !self.subnets.contain(address) || self.beyond.claims(frame) => {
+                self.beyond.forward(worker, frame, scratch)
+            }
             Some(_) => Err(DropReason::Isolated),
             None => Err(DropReason::Malformed),
         }
+    }
+
+    fn claims(&self, frame: &Frame) -> bool {
+        self.beyond.claims(frame)
     }
 
     fn flush(&self, worker: usize) {

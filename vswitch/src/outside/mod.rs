@@ -6,6 +6,7 @@
 //! its thread's local storage: nobody else can reach it, so there is nothing to lock.
 
 mod apart;
+mod own_address;
 mod shard;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -21,6 +22,7 @@ use crate::dataplane::switch::TrunkId;
 use crate::dataplane::{Bridge, DropReason, Port, Switch};
 use crate::gateway::Beyond;
 pub use apart::{Apart, Subnets};
+pub use own_address::own_address;
 use shard::{SHARD, Shard, Way};
 
 /// Why there is no way out.
@@ -71,6 +73,7 @@ impl Trunk for Sockets {
         SHARD.with_borrow_mut(|shard| {
             if let Some(Shard { engine, ways }) = shard {
                 engine.turn(ways);
+                shard::tell(engine);
             }
         });
     }
@@ -89,10 +92,18 @@ impl Beyond for Handover {
         })
     }
 
+    fn claims(&self, frame: &Frame) -> bool {
+        SHARD.with_borrow(|shard| {
+            let Some(Shard { engine, ways }) = shard else { return false };
+            ways.current().is_some_and(|inside| engine.claims(inside, frame))
+        })
+    }
+
     fn flush(&self, _worker: usize) {
         SHARD.with_borrow_mut(|shard| {
             if let Some(Shard { engine, ways }) = shard {
                 engine.flush(ways);
+                shard::tell(engine);
             }
         });
     }

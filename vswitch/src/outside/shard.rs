@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use nat::{Engine, Inside, InsideId, SendError};
 use packet::Frame;
@@ -14,6 +15,18 @@ use crate::dataplane::{Bridge, DropReason, Port};
 thread_local! {
     /// The calling worker's.
     pub(super) static SHARD: RefCell<Option<Shard>> = const { RefCell::new(None) };
+}
+
+/// Some worker has told it.
+static TOLD: AtomicBool = AtomicBool::new(false);
+
+/// Writes into the log what the engine has to tell, once for all workers.
+pub(super) fn tell(engine: &mut Engine) {
+    if let Some(notice) = engine.notice()
+        && !TOLD.swap(true, Relaxed)
+    {
+        tracing::warn!("{notice}");
+    }
 }
 
 pub(super) struct Shard {

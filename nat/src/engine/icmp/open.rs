@@ -33,7 +33,8 @@ impl Icmp {
         frame: &Frame,
         out: &mut dyn Inside,
     ) -> Result<u32, Reason> {
-        let Way::Out(real) = packet.way else {
+        let to = if let Way::Out(real) = packet.way { core.target(real) } else { None };
+        let Some(real) = to else {
             // Echoes to the gateway are for whoever is the gateway.
             return Err(Reason::NoFlow);
         };

@@ -58,7 +58,7 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Listens at `address`, with port 0 at any that is free. [::] is IPv6 only: 0.0.0.0 is
+    /// Listens at `address`, with port 0 at any that is free. `[::]` is IPv6 only: 0.0.0.0 is
     /// listened at on its own.
     ///
     /// # Errors

@@ -313,6 +313,11 @@ impl Tcp {
         self.batch.clear();
     }
 
+    /// Whether there is a flow with these ends, be it one that is only remembered.
+    pub(super) fn has(&self, inside: InsideId, local: Endpoint, remote: Endpoint) -> bool {
+        self.by_key.contains_key(&Key { inside, local, remote })
+    }
+
     /// Whether both ends are those of a flow that is alive.
     fn is_taken(&self, key: &Key) -> bool {
         self.by_key

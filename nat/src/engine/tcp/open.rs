@@ -63,7 +63,8 @@ impl Tcp {
         syn: &Segment,
         out: &mut dyn Inside,
     ) -> Result<(), Reason> {
-        let Way::Out(remote) = way else {
+        let to = if let Way::Out(real) = way { core.target(real) } else { None };
+        let Some(remote) = to else {
             // Nobody listens on the gateway itself.
             Self::refuse(core, &key, &Header::reset_for(syn), out);
             return Err(Reason::NoFlow);

@@ -201,6 +201,11 @@ impl Udp {
         }
     }
 
+    /// Whether there is a session with these ends.
+    pub(super) fn has(&self, key: &Key) -> bool {
+        self.table.find(key).is_some()
+    }
+
     /// How the session with these ends looks from outside; `None` if there is none, or if nothing
     /// has come from there yet.
     pub(super) fn facing(&self, key: &Key) -> Option<Facing> {

@@ -33,7 +33,8 @@ impl Udp {
         out: &mut dyn Inside,
     ) -> Result<u32, Reason> {
         let quote = frame.bytes().get(packet.l3..packet.ip.end).unwrap_or(&[]);
-        let Way::Out(real) = packet.way else {
+        let to = if let Way::Out(real) = packet.way { core.target(real) } else { None };
+        let Some(real) = to else {
             // Nobody listens on the gateway itself.
             tell(core, packet, Trouble::Port, quote, out);
             return Err(Reason::NoFlow);

@@ -32,7 +32,7 @@ pub struct UdpListener {
 }
 
 impl UdpListener {
-    /// Takes the port at `address`, with port 0 any that is free. [::] is IPv6 only: 0.0.0.0 is
+    /// Takes the port at `address`, with port 0 any that is free. `[::]` is IPv6 only: 0.0.0.0 is
     /// taken on its own.
     ///
     /// # Errors

@@ -38,7 +38,7 @@ async fn list(State(daemon): App, p: Params) -> Answer {
     let shown = daemon.networks();
     let shown: Vec<NetworkResource> = shown
         .iter()
-        .filter(|view| filter.accepts(&view.record, !view.members.is_empty()))
+        .filter(|view| filter.accepts(&view.record, !view.members.is_empty() || !view.far.is_empty()))
         .map(|view| resource(&view.record, BTreeMap::new()))
         .collect();
     Ok(Json(shown).into_response())
@@ -46,7 +46,8 @@ async fn list(State(daemon): App, p: Params) -> Answer {
 
 fn whole(view: &NetworkView) -> NetworkResource {
     let members = view.members.iter().map(|m| (m.container.clone(), wire::member(m)));
-    resource(&view.record, members.collect())
+    let far = view.far.iter().map(|e| (format!("ep-{}", e.id), wire::far(e)));
+    resource(&view.record, members.chain(far).collect())
 }
 
 async fn inspect(State(daemon): App, Id(id): Id<String>) -> Answer {

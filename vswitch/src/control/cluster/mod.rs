@@ -1,9 +1,9 @@
 //! Networks of all nodes: what the store says of them, and what this node claims there.
 //!
-//! The decisions are made in [`state`] and its neighbours, which do no I/O: the picture of the store
-//! ([`picture`]), claims ([`claims`]), repairs and what dead nodes leave behind ([`repair`]). Around
-//! them are three tasks: one keeps the node's lease ([`session`]), one follows the store
-//! ([`follow`]), one carries out repairs ([`keeper`]). docs/overlay.md says what holds and why.
+//! The decisions are made in `state` and its neighbours, which do no I/O: the picture of the store
+//! (`picture`), claims (`claims`), repairs and what dead nodes leave behind (`repair`). Around
+//! them are three tasks: one keeps the node's lease (`session`), one follows the store
+//! (`follow`), one carries out repairs (`keeper`). docs/overlay.md says what holds and why.
 
 mod changes;
 mod claims;
@@ -169,34 +169,30 @@ struct Inner {
 
 /// The state, and word to everybody when it is let go of.
 struct Turn<'a> {
-    state: Option<MutexGuard<'a, State>>,
+    state: MutexGuard<'a, State>,
     inner: &'a Inner,
 }
 
 impl std::ops::Deref for Turn<'_> {
     type Target = State;
-    #[allow(clippy::expect_used)]
     fn deref(&self) -> &State {
-        self.state.as_ref().expect("it is taken out in drop only")
+        &self.state
     }
 }
 
 impl std::ops::DerefMut for Turn<'_> {
-    #[allow(clippy::expect_used)]
     fn deref_mut(&mut self) -> &mut State {
-        self.state.as_mut().expect("it is taken out in drop only")
+        &mut self.state
     }
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        let Some(state) = self.state.take() else { return };
-        let (tell, over) = (!state.changes.is_empty(), state.session.is_none());
-        drop(state);
-        if tell {
+        // Those who are woken wait for the lock, which goes with the fields.
+        if !self.state.changes.is_empty() {
             self.inner.told.notify_one();
         }
-        if over {
+        if self.state.session.is_none() {
             self.inner.over.notify_one();
         }
         self.inner.work.notify_one();
@@ -218,7 +214,7 @@ async fn bounded<T>(
 impl Inner {
     /// The state, to change something in it.
     fn turn(&self) -> Turn<'_> {
-        Turn { state: Some(self.state.lock()), inner: self }
+        Turn { state: self.state.lock(), inner: self }
     }
 
     fn now(&self) -> Duration {
@@ -308,10 +304,7 @@ impl Cluster {
         let mut happened = self.inner.happened.subscribe();
         loop {
             happened.borrow_and_update();
-            let reason = match self.inner.state.lock().session_holds() {
-                Ok(_) => return Ok(()),
-                Err(reason) => reason,
-            };
+            let Err(reason) = self.inner.state.lock().session_holds() else { return Ok(()) };
             // Waiting does not make these better.
             let hopeless = matches!(
                 reason,
@@ -420,8 +413,3 @@ impl Events {
         }
     }
 }
-
-#[cfg(test)]
-mod sim;
-#[cfg(test)]
-mod tests;

@@ -180,7 +180,3 @@ impl Cluster {
         }
     }
 }
-
-#[cfg(test)]
-#[path = "networks_tests.rs"]
-mod tests;

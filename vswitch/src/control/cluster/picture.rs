@@ -265,7 +265,3 @@ impl Picture {
         self.items.iter().filter_map(|(key, item)| Some((key, item.value.as_ref().err()?.as_str())))
     }
 }
-
-#[cfg(test)]
-#[path = "picture_tests.rs"]
-mod tests;

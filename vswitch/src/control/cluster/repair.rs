@@ -42,6 +42,9 @@ enum Found {
     Other(String),
 }
 
+/// What must hold, and what is then put.
+type Put = (Vec<Condition>, Vec<Change>);
+
 impl State {
     fn unless_changed(&self, key: &Key) -> Condition {
         let text = self.keys.text(key);
@@ -81,10 +84,7 @@ impl State {
         None
     }
 
-    fn endpoint_to_put(
-        &self,
-        endpoint: &SharedEndpoint,
-    ) -> Result<Option<(Vec<Condition>, Vec<Change>)>, String> {
+    fn endpoint_to_put(&self, endpoint: &SharedEndpoint) -> Result<Option<Put>, String> {
         let key = Key::Endpoint(endpoint.network.clone(), endpoint.ipv4.addr());
         let (mut when, mut then) = (Vec::new(), Vec::new());
         match self.found_at(&key, |value| matches!(value, Value::Endpoint(e) if **e == *endpoint)) {

@@ -421,37 +421,3 @@ impl Keys {
         text.strip_prefix(&self.prefix).map(Key::parse)
     }
 }
-
-/// Reads whatever bytes as every kind of value, and writes again what it could read.
-///
-/// # Panics
-/// Where what was read is not read again from what was written: a defect of this module.
-pub fn fuzz(bytes: &[u8]) {
-    let (text, value) = match bytes.iter().position(|b| *b == b'\n') {
-        Some(at) => (&bytes[..at], &bytes[at + 1..]),
-        None => (bytes, &[][..]),
-    };
-    let keys = Keys::new("vswitch");
-    let text = String::from_utf8_lossy(text);
-    let key = Key::parse(&text);
-    assert_eq!(keys.read(&keys.text(&key)), Some(key.clone()));
-    let Ok(read) = decode(&key, value) else { return };
-    let written = match &read {
-        Value::Version(v) => encode(v),
-        Value::Epoch => return,
-        Value::Network(v) => encode(v.as_ref()),
-        Value::Endpoint(v) => encode(v.as_ref()),
-        Value::Second(v) => encode(v),
-        Value::Container(v) => encode(v),
-        Value::Node(v) => encode(v.as_ref()),
-        Value::Vtep(v) => encode(v),
-    };
-    // What is longer than what it came from may be too long.
-    if written.len() <= MAX_VALUE {
-        assert_eq!(decode(&key, &written), Ok(read));
-    }
-}
-
-#[cfg(test)]
-#[path = "schema_tests.rs"]
-mod tests;

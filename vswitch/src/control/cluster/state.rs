@@ -68,6 +68,7 @@ pub(super) struct Trouble {
 }
 
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools)] // independent facts, not one state
 pub(super) struct State {
     pub(super) config: Config,
     pub(super) keys: Keys,
@@ -93,9 +94,6 @@ pub(super) struct State {
     /// Somebody later than this has written the store's content.
     pub(super) newer: Option<u32>,
     pub(super) left: bool,
-    /// A defect on purpose, for the simulation to find: what others held is given back at once.
-    #[cfg(test)]
-    pub(super) impatient: bool,
 }
 
 impl State {
@@ -130,8 +128,6 @@ impl State {
             joined_before: false,
             newer: None,
             left: false,
-            #[cfg(test)]
-            impatient: false,
         }
     }
 
@@ -151,10 +147,6 @@ impl State {
 
     /// How long what an absent node holds stays its own.
     pub(super) fn patience(&self) -> Duration {
-        #[cfg(test)]
-        if self.impatient {
-            return Duration::ZERO;
-        }
         self.config.grace
     }
 
@@ -288,11 +280,8 @@ impl State {
         let Some(session) = self.session else { return };
         let seen = self.picture.version_of(&self.own_key());
         match seen {
-            Some(version) if version == session.version => {
-                if !self.confirmed {
-                    self.confirm();
-                }
-            }
+            Some(version) if version == session.version && self.confirmed => {}
+            Some(version) if version == session.version => self.confirm(),
             // Somebody else is this node now, or somebody has edited the key.
             Some(version) if version > session.version => {
                 let other = self.picture.node(&self.config.node).is_some_and(|node| node.run != self.run);

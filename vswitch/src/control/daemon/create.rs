@@ -9,7 +9,9 @@ use ipnet::IpNet;
 use packet::MacAddr;
 
 use super::etc::{is_field, is_link};
+use super::shared::Claims;
 use super::{Books, Daemon, Live, Phase, QUEUES, gateways, now};
+use crate::control::cluster::SharedEndpoint;
 use crate::control::error::ControlError;
 use crate::control::expose;
 use crate::control::id;
@@ -44,27 +46,13 @@ impl Daemon {
         }
         let id = id::new_id()?;
         let dir = self.dir(&id);
-        let (name, hostname) = (request.name.take(), request.hostname.take());
+        let (mut name, hostname) = (request.name.take(), request.hostname.take());
         let networks = std::mem::take(&mut request.networks);
         let mut record = draft(&id, &dir, request)?;
-        let (hosts, resolv) = {
-            let mut books = self.books.lock();
-            record.name = books.choose_name(name.as_deref(), &id)?;
-            record.mode = books.mode(&networks)?;
-            books.settle_hostname(&mut record, hostname.as_deref())?;
-            record.env.extend(books.link_variables(&record, &networks)?);
-            let reserved = books.reserve_all(&mut record, &networks);
-            match reserved.and_then(|()| books.refuse_unreachable_ports(&record)) {
-                Ok(()) => {}
-                Err(error) => {
-                    books.give_back(&record);
-                    return Err(error);
-                }
-            }
-            books.names.insert(record.name.clone(), id.clone());
-            books.containers.insert(id.clone(), Live::new(record.clone(), Phase::Created, true));
-            (books.hosts_file(&record), books.resolv_conf(&record))
-        };
+        self.make_gateway_bridge(&networks)?;
+        let claims = self.claim_all(&id, &mut name, &networks)?;
+        let reserved = self.enter_new(&mut record, name.as_deref(), hostname.as_deref(), &networks, &claims);
+        let (hosts, resolv) = reserved.inspect_err(|_| self.unclaim(&claims))?;
         let files = || super::etc::write_all(&dir, &record, hosts.as_deref(), resolv.as_deref());
         let written = super::off_the_runtime(files)
             .map_err(|e| ControlError::Failed(e.to_string()))
@@ -82,6 +70,30 @@ impl Daemon {
         self.changed.notify_one();
         self.events.container("create", &record);
         Ok(reply)
+    }
+
+    /// Gives a container what it asks for and enters it into the books: its hosts and resolv.conf.
+    fn enter_new(
+        &self,
+        record: &mut Container,
+        name: Option<&str>,
+        hostname: Option<&str>,
+        networks: &[EndpointRequest],
+        claims: &Claims,
+    ) -> Result<(Option<String>, Option<String>), ControlError> {
+        let mut books = self.books.lock();
+        record.name = books.choose_name(name, &record.id)?;
+        record.mode = books.mode(networks)?;
+        books.settle_hostname(record, hostname)?;
+        record.env.extend(books.link_variables(record, networks)?);
+        if let Err(error) = books.reserve_all(record, networks, claims) {
+            books.give_back(record);
+            return Err(error);
+        }
+        let id = &record.id;
+        books.names.insert(record.name.clone(), id.clone());
+        books.containers.insert(id.clone(), Live::new(record.clone(), Phase::Created, true));
+        Ok((books.hosts_file(record), books.resolv_conf(record)))
     }
 
     /// All that whoever starts the shim must tell it.
@@ -259,7 +271,7 @@ fn identity(target: &Target) -> Option<(u64, u64)> {
     std::fs::metadata(path).ok().map(|m| (m.dev(), m.ino()))
 }
 
-fn mac_of(text: &str) -> Result<MacAddr, ControlError> {
+pub(super) fn mac_of(text: &str) -> Result<MacAddr, ControlError> {
     match text.parse::<MacAddr>() {
         Ok(mac) if mac.is_multicast() || mac == MacAddr::ZERO => {
             Err(ControlError::Invalid(format!("{mac} cannot be a station's address")))
@@ -394,6 +406,7 @@ impl Books {
         &mut self,
         record: &mut Container,
         networks: &[EndpointRequest],
+        claims: &Claims,
     ) -> Result<(), ControlError> {
         match record.mode {
             Mode::Container(_) => return Ok(()),
@@ -414,24 +427,12 @@ impl Books {
             )));
         }
         for request in networks {
-            let endpoint = self.reserve(record, request)?;
+            let claimed = self.resolve_network(&request.network).ok();
+            let claimed = claimed.and_then(|id| claims.on(&id));
+            let endpoint = self.reserve(record, request, claimed)?;
             record.endpoints.push(endpoint);
         }
-        Ok(())
-    }
-
-    /// Overlay networks are no way in from outside: ports cannot be published through them.
-    fn refuse_unreachable_ports(&self, record: &Container) -> Result<(), ControlError> {
-        let overlay = |e: &Endpoint| self.networks.get(&e.network_id).is_some_and(|n| n.record.is_overlay());
-        let unreachable = record.way_out().is_none() && record.endpoints.iter().any(overlay);
-        if unreachable && !record.published.is_empty() {
-            return Err(ControlError::Invalid(
-                "ports cannot be published yet for a container that is on overlay networks only: add a bridge \
-                 network, as in --network bridge --network OVERLAY"
-                    .into(),
-            ));
-        }
-        Ok(())
+        self.reserve_way_out(record)
     }
 
     /// An endpoint on a network that switches nothing: without an interface.
@@ -447,6 +448,7 @@ impl Books {
             v6: None,
             gateway4: None,
             gateway6: None,
+            gateway_only: false,
         })
     }
 
@@ -459,7 +461,8 @@ impl Books {
         }
     }
 
-    /// Reserves an endpoint on one more network.
+    /// Reserves an endpoint on one more network: the one that was claimed in the store, where the network is
+    /// one of all nodes.
     ///
     /// # Errors
     /// With Docker's sentences; nothing is reserved then.
@@ -467,6 +470,7 @@ impl Books {
         &mut self,
         record: &Container,
         request: &EndpointRequest,
+        claimed: Option<&SharedEndpoint>,
     ) -> Result<Endpoint, ControlError> {
         let id = self.resolve_network(&request.network)?;
         let network = self.network_mut(&id)?;
@@ -500,8 +504,14 @@ impl Books {
             return Err(ControlError::Invalid(format!("invalid link format: {word}")));
         }
         let wished_mac = request.mac_address.as_deref().map(mac_of).transpose()?;
-        let endpoint_id = id::new_id()?;
-        let (v4, v6, mac) = network.reserve_addresses(request, wished_mac)?;
+        let (endpoint_id, (v4, v6, mac)) = match (claimed, &network.shared) {
+            (Some(claimed), Some(_)) => {
+                (claimed.id.clone(), (Some(claimed.ipv4), claimed.ipv6, mac_of(&claimed.mac)?))
+            }
+            (None, None) => (id::new_id()?, network.reserve_addresses(request, wished_mac)?),
+            // It came or went at this moment.
+            _ => return Err(super::no_network(&request.network)),
+        };
         let (gateway4, gateway6) = if network.record.has_way_out() {
             gateways(network.record.ipam.config.iter().filter_map(IpamConfig::default_gateway))
         } else {
@@ -518,6 +528,7 @@ impl Books {
             v6,
             gateway4: gateway4.filter(|_| v4.is_some()),
             gateway6: gateway6.filter(|_| v6.is_some()),
+            gateway_only: false,
         })
     }
 

@@ -1,7 +1,7 @@
 //! What networks and the name service are told of endpoints: whole entries, as they come and go.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -180,7 +180,12 @@ fn pairs(a: &Endpoint, b: &Endpoint) -> Vec<(IpAddr, IpAddr)> {
 }
 
 /// What an endpoint's address translation has to know of it.
-pub(super) fn translation(record: &NetworkRecord, endpoint: &Endpoint) -> InsideConfig {
+pub(super) fn translation(
+    record: &NetworkRecord,
+    endpoint: &Endpoint,
+    host_interface: bool,
+    map_host_loopback: bool,
+) -> InsideConfig {
     let gateway = configuration(record);
     let mut config = InsideConfig::new(gateway.mac);
     config.addresses = endpoint.addresses();
@@ -190,6 +195,21 @@ pub(super) fn translation(record: &NetworkRecord, endpoint: &Endpoint) -> Inside
     config.subnets = record.active().map(|c| c.subnet).collect();
     config.mtu = u16::try_from(record.mtu()).unwrap_or(u16::MAX);
     config.outbound = record.masquerade();
+    config.any_source = record.any_source();
+    // At the gateway's address is the host: its loopback where that is wanted, else what it listens at
+    // for everybody. With an interface of its own it is there itself.
+    let to = |loopback: IpAddr, own: IpAddr| {
+        if record.map_host_loopback().unwrap_or(map_host_loopback) {
+            Some(loopback)
+        } else {
+            Some(own).filter(|_| !host_interface)
+        }
+    };
+    let v4 = config.gateway_v4.map(IpAddr::V4);
+    let v6 = config.gateway_v6.map(IpAddr::V6);
+    let v4 = v4.zip(to(Ipv4Addr::LOCALHOST.into(), Ipv4Addr::UNSPECIFIED.into()));
+    let v6 = v6.zip(to(Ipv6Addr::LOCALHOST.into(), Ipv6Addr::UNSPECIFIED.into()));
+    config.host_addresses = v4.into_iter().chain(v6).collect();
     match record.outbound_address() {
         Some(IpAddr::V4(address)) => config.source_v4 = Some(address),
         Some(IpAddr::V6(address)) => config.source_v6 = Some(address),
@@ -295,7 +315,7 @@ impl Books {
             let Some(network) = self.networks.get(&endpoint.network_id) else { continue };
             forward |= !network.record.internal;
             // On the default network only links are names, and those are in the hosts file.
-            if network.record.is_default_bridge() {
+            if network.record.is_default_bridge() || endpoint.gateway_only {
                 continue;
             }
             let Some(fabric) = &network.fabric else { continue };

@@ -3,14 +3,14 @@
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Write as _;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::{Books, Daemon};
 use crate::control::error::ControlError;
 use crate::control::id;
-use crate::control::record::{Container, Endpoint, Mode};
+use crate::control::record::{Container, Endpoint, HostAddress, Mode};
 use crate::control::request::EndpointRequest;
 use crate::sandbox::helper::NAME_SERVICE;
 
@@ -41,8 +41,11 @@ pub(super) fn is_link(word: &str) -> bool {
     is_field(name) && is_field(alias) && !alias.contains('=')
 }
 
-/// `NAME:ADDRESS` of `--add-host`.
-pub(super) fn extra_host(word: &str) -> Result<(String, IpAddr), ControlError> {
+/// The host's name in every container that has a way out, unless it was given another meaning.
+const HOST_NAME: &str = "host.docker.internal";
+
+/// `NAME:ADDRESS` of `--add-host`, or `NAME:host-gateway`.
+pub(super) fn extra_host(word: &str) -> Result<(String, HostAddress), ControlError> {
     let bad = || ControlError::Invalid(format!("bad format for add-host: \"{word}\""));
     let (name, address) = word.split_once(':').ok_or_else(bad)?;
     if !is_field(name) {
@@ -168,8 +171,23 @@ impl Books {
         if !text.ends_with('\n') && !text.is_empty() {
             text.push('\n');
         }
+        let host = match record.mode {
+            Mode::Host => Some(Ipv4Addr::LOCALHOST.into()),
+            _ => record.way_out().and_then(|endpoint| endpoint.gateways().first().copied()),
+        };
+        let own =
+            record.mode == Mode::Networks && !record.dns.hosts.iter().any(|(name, _)| name == HOST_NAME);
+        if let Some(host) = host.filter(|_| own) {
+            let _ = writeln!(text, "{host}\t{HOST_NAME}");
+        }
         for (name, address) in &record.dns.hosts {
-            let _ = writeln!(text, "{address}\t{name}");
+            let address = match address {
+                HostAddress::Ip(address) => Some(*address),
+                HostAddress::Gateway => host,
+            };
+            if let Some(address) = address {
+                let _ = writeln!(text, "{address}\t{name}");
+            }
         }
         for (alias, target) in self.links(record) {
             let Some(on_it) = target.endpoint_on(&self.default_network_id()) else { continue };
@@ -181,7 +199,7 @@ impl Books {
             Some(domain) => format!("{}.{domain} {}", record.hostname, record.hostname),
             None => record.hostname.clone(),
         };
-        for address in record.endpoints.iter().flat_map(Endpoint::addresses) {
+        for address in record.endpoints.iter().filter(|e| !e.gateway_only).flat_map(Endpoint::addresses) {
             let _ = writeln!(text, "{address}\t{own}");
         }
         Some(text)

@@ -51,6 +51,7 @@ impl Daemon {
 
     async fn start_reserved(self: &Arc<Self>, id: &str) -> Result<(), ControlError> {
         let record = self.view(id)?.record;
+        self.refuse_doubtful(&record)?;
         let listeners = off_the_runtime(|| self.take_ports(&record))?;
         let link = self.link_up(id).await?;
         // On disk before the command may do anything: a daemon that dies here finds it again.
@@ -144,6 +145,7 @@ impl Daemon {
                 live.record = record;
             }
         }
+        self.wait_for_store();
         self.set_phase(id, Phase::Exited(code));
         self.changed.notify_one();
     }
@@ -184,6 +186,10 @@ impl Daemon {
                 self.leave(&live.record);
             }
             off_the_runtime(|| self.give_back(held));
+            if self.books.lock().is_in_store(&live.record) {
+                self.release_name(&live.record.name, &live.record.id);
+            }
+            self.wait_for_store();
             live
         });
         let dir = self.dir(id);
@@ -280,6 +286,24 @@ impl Daemon {
     /// With Docker's sentences; it keeps its name then.
     pub fn rename(&self, text: &str, name: &str) -> Result<(), ControlError> {
         let name = name.strip_prefix('/').unwrap_or(name);
+        let (id, old) = {
+            let books = self.books.lock();
+            let id = books.resolve(text)?;
+            let old = books.live(&id)?.record.name.clone();
+            if name != old && !name.is_empty() {
+                books.check_name(name)?;
+            }
+            (id, old)
+        };
+        let in_store = name != old && !name.is_empty() && self.rename_in_store(&id, &old, name)?;
+        let renamed = self.rename_here(&id, name);
+        if renamed.is_err() && in_store {
+            let _ = self.rename_in_store(&id, name, &old);
+        }
+        renamed
+    }
+
+    fn rename_here(&self, text: &str, name: &str) -> Result<(), ControlError> {
         // Of two renames the later one's name stays, everywhere.
         let _turn = self.writing();
         let (id, old) = {

@@ -10,6 +10,7 @@ mod networks;
 mod plug;
 mod ports;
 mod recover;
+mod shared;
 #[cfg(test)]
 mod tests;
 mod tunnels;
@@ -17,12 +18,13 @@ mod tunnels;
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
+use super::cluster::{Cluster, SharedEndpoint, SharedNetwork};
 use super::error::ControlError;
 use super::events::Events;
 use super::id;
@@ -39,6 +41,7 @@ use crate::sandbox::spec::ShimRequest;
 
 pub use directory::Directory;
 pub use life::ended;
+pub use shared::Sharing;
 pub use tunnels::{TunnelConfig, Tunnels};
 
 /// How long a shim has to answer; all it does by itself takes milliseconds.
@@ -93,6 +96,8 @@ struct Live {
 
 /// An endpoint's addresses, to be given back by whoever took them out of the books.
 struct Lent {
+    /// The endpoint's id.
+    endpoint: String,
     network_id: String,
     addresses: Vec<IpAddr>,
 }
@@ -127,7 +132,8 @@ impl Live {
         let network_id = endpoint.network_id.clone();
         let own =
             |a: &IpAddr| !self.others.iter().any(|(network, other)| *network == network_id && other == a);
-        Lent { addresses: endpoint.addresses().into_iter().filter(own).collect(), network_id }
+        let addresses = endpoint.addresses().into_iter().filter(own).collect();
+        Lent { endpoint: endpoint.id.clone(), addresses, network_id }
     }
 
     /// Its record while its networks may know of it: once its holdings are taken they are told, or
@@ -159,6 +165,10 @@ struct Network {
     fabric: Option<directory::Fabric>,
     /// Its tunnels to other hosts, where it spans some.
     overlay: Option<OverlayNetwork>,
+    /// What the store says of it, if it is one of all nodes.
+    shared: Option<Arc<SharedNetwork>>,
+    /// Its endpoints on other nodes.
+    far: BTreeMap<String, Arc<SharedEndpoint>>,
 }
 
 impl Network {
@@ -182,6 +192,15 @@ struct Books {
     network_names: BTreeMap<String, String>,
 }
 
+/// How the host appears to containers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HostSide {
+    /// It has an interface on every network.
+    pub interface: bool,
+    /// The gateways' addresses lead to its loopback.
+    pub map_loopback: bool,
+}
+
 /// The daemon, as its API sees it.
 pub struct Daemon {
     switch: Switch,
@@ -196,7 +215,13 @@ pub struct Daemon {
     outside: Option<Outside>,
     /// The host has an interface on every network, and these are their subnets.
     host_subnets: Option<Arc<Subnets>>,
+    /// The gateways' addresses lead to the host's loopback, where networks do not say otherwise.
+    map_host_loopback: bool,
     tunnels: Tunnels,
+    /// This node's part in the networks of all nodes.
+    cluster: OnceLock<Cluster>,
+    /// What the store is being told.
+    telling: Mutex<Vec<tokio::task::JoinHandle<()>>>,
     free_ports: Mutex<FreePorts>,
     events: Events,
     changed: Notify,
@@ -240,6 +265,8 @@ pub struct NetworkView {
     pub bridge: Option<Arc<Bridge>>,
     /// Who is on it.
     pub members: Vec<Member>,
+    /// Who is on it on other nodes.
+    pub far: Vec<Arc<SharedEndpoint>>,
 }
 
 /// Nanoseconds since 1970.
@@ -345,13 +372,13 @@ impl Books {
             record: network.record.clone(),
             bridge: network.fabric.as_ref().map(|f| f.bridge.clone()),
             members: self.members(&network.record.id),
+            far: network.far.values().cloned().collect(),
         }
     }
 }
 
 impl Daemon {
-    /// Opens the books, with an interface of the host's on every network or not. Follow with
-    /// [`Daemon::recover`].
+    /// Opens the books. Follow with [`Daemon::recover`].
     ///
     /// # Errors
     /// When they cannot be read, or an interface cannot be made.
@@ -361,9 +388,10 @@ impl Daemon {
         data_dir: PathBuf,
         resolver: Arc<Resolver>,
         outside: Option<Outside>,
-        host_interface: bool,
+        host: HostSide,
         tunnels: Tunnels,
     ) -> Result<Arc<Self>, ControlError> {
+        let HostSide { interface: host_interface, map_loopback } = host;
         if host_interface {
             host_interface::permitted()?;
         }
@@ -376,7 +404,10 @@ impl Daemon {
             resolver,
             outside,
             host_subnets: host_interface.then(Arc::default),
+            map_host_loopback: map_loopback,
             tunnels,
+            cluster: OnceLock::new(),
+            telling: Mutex::default(),
             free_ports: Mutex::default(),
             events: Events::default(),
             changed: Notify::new(),
@@ -519,8 +550,10 @@ impl Daemon {
     /// All networks, by name.
     pub fn networks(&self) -> Vec<NetworkView> {
         let books = self.books.lock();
-        let by_name = books.network_names.values().filter_map(|id| books.networks.get(id));
-        by_name.map(|network| books.network_view(network)).collect()
+        let mut all: Vec<&Network> = books.networks.values().collect();
+        // A network of all nodes may have the name of one that this node had before.
+        all.sort_by(|a, b| (&a.record.name, &a.record.id).cmp(&(&b.record.name, &b.record.id)));
+        all.into_iter().map(|network| books.network_view(network)).collect()
     }
 
     /// One network, by name, id, beginning of an id, or its bridge's name.
@@ -601,11 +634,21 @@ impl Daemon {
     }
 
     fn release(&self, lent: &[Lent]) {
-        let mut books = self.books.lock();
-        for Lent { network_id, addresses } in lent {
-            if let Some(network) = books.networks.get_mut(network_id) {
-                network.release(addresses);
+        let mut in_store = Vec::new();
+        {
+            let mut books = self.books.lock();
+            for Lent { endpoint, network_id, addresses } in lent {
+                let network = books.networks.get_mut(network_id);
+                if network.as_ref().is_none_or(|network| network.shared.is_some()) {
+                    in_store.push(endpoint);
+                }
+                if let Some(network) = network {
+                    network.release(addresses);
+                }
             }
+        }
+        for endpoint in in_store {
+            self.release_endpoint(endpoint);
         }
     }
 }

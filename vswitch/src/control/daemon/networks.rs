@@ -1,17 +1,20 @@
 //! Networks: made, listed, removed.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ipnet::IpNet;
 
 use super::directory::Fabric;
-use super::{Books, Daemon, Network, NetworkView, network_key, now, off_the_runtime};
+use super::{Books, Daemon, Network, NetworkView, network_key, now, off_the_runtime, shared};
+use crate::control::cluster::SharedNetwork;
 use crate::control::error::ControlError;
 use crate::control::id;
 use crate::control::net::create::{Surroundings, create};
+use crate::control::net::driver::{self, Driver};
 use crate::control::net::request::NetworkCreateRequest;
 use crate::control::net::selection::PruneFilter;
-use crate::control::net::{IpamConfig, NetError, NetworkRecord, Pool, host_routes};
+use crate::control::net::{IpamConfig, NetError, NetworkRecord, Pool, host_routes, overlay_options};
 use crate::dataplane::Bridge;
 use crate::outside::{Apart, Outside};
 use crate::overlay::OverlayNetwork;
@@ -35,15 +38,26 @@ impl Daemon {
             }
         }
         for record in records {
-            let network = self.network_at_work(&record)?;
+            let network = self.network_at_work(&record, None)?;
             self.books.lock().insert_network(network);
+        }
+        for shared in self.store.list::<SharedNetwork>(shared::NETWORKS)? {
+            let shared = Arc::new(shared);
+            // What the store has no word for any more, or another network here now has the number of.
+            match self.network_at_work(&shared.record, Some(&shared)) {
+                Ok(mut network) => {
+                    self.remember_far(&mut network);
+                    self.books.lock().insert_network(network);
+                }
+                Err(error) => tracing::warn!("a network of the store cannot be used: {error}"),
+            }
         }
         self.refresh_host_subnets();
         Ok(())
     }
 
     /// Keeps the networks apart that the host has interfaces on.
-    fn refresh_host_subnets(&self) {
+    pub(super) fn refresh_host_subnets(&self) {
         if let Some(subnets) = &self.host_subnets {
             let books = self.books.lock();
             let switched = books.networks.values().filter(|network| network.fabric.is_some());
@@ -52,11 +66,24 @@ impl Daemon {
     }
 
     /// A network with its pools and its switching; nobody is on it yet.
-    fn network_at_work(&self, record: &NetworkRecord) -> Result<Network, ControlError> {
-        let pools: Result<Vec<Pool>, _> = record.active().map(IpamConfig::pool).collect();
+    pub(super) fn network_at_work(
+        &self,
+        record: &NetworkRecord,
+        shared: Option<&Arc<SharedNetwork>>,
+    ) -> Result<Network, ControlError> {
+        // Addresses of a network of all nodes are claimed in the store.
+        let own = record.active().filter(|_| shared.is_none());
+        let pools: Result<Vec<Pool>, _> = own.map(IpamConfig::pool).collect();
         let pools = pools.map_err(|e| ControlError::Failed(format!("network {}: {e}", record.name)))?;
         let failed = |e: String| ControlError::Failed(format!("network {}: {e}", record.name));
-        let mut network = Network { record: record.clone(), pools, fabric: None, overlay: None };
+        let mut network = Network {
+            record: record.clone(),
+            pools,
+            fabric: None,
+            overlay: None,
+            shared: shared.cloned(),
+            far: BTreeMap::new(),
+        };
         if record.has_addresses() {
             let beyond = self.outside.as_ref().map(|_| match &self.host_subnets {
                 Some(subnets) => Apart::around(Outside::beyond(), subnets.clone()),
@@ -69,7 +96,7 @@ impl Daemon {
         if record.is_overlay()
             && let Some(fabric) = &network.fabric
         {
-            match off_the_runtime(|| self.join(record, &fabric.bridge)) {
+            match off_the_runtime(|| self.join(record, shared, &fabric.bridge)) {
                 Ok(overlay) => network.overlay = Some(overlay),
                 Err(error) => {
                     self.tear_down(&network);
@@ -81,7 +108,16 @@ impl Daemon {
     }
 
     /// Joins an overlay network's bridge to its other hosts.
-    fn join(&self, record: &NetworkRecord, bridge: &Arc<Bridge>) -> Result<OverlayNetwork, String> {
+    fn join(
+        &self,
+        record: &NetworkRecord,
+        shared: Option<&Arc<SharedNetwork>>,
+        bridge: &Arc<Bridge>,
+    ) -> Result<OverlayNetwork, String> {
+        if let Some((_, vni)) = shared.and_then(|shared| shared.vnis().next()) {
+            let joined = self.tunnels.attach(&self.switch, bridge, vni, false);
+            return joined.map_err(|error| error.to_string());
+        }
         match record.by_hand() {
             Some(hand) => self.tunnels.attach_by_hand(&self.switch, bridge, &hand),
             None => Err(NetError::NoPeers.to_string()),
@@ -94,19 +130,23 @@ impl Daemon {
     /// With Docker's sentences; nothing is made then.
     pub fn create_network(&self, request: NetworkCreateRequest) -> Result<String, ControlError> {
         let routes = off_the_runtime(taken_outside);
-        let id = id::new_id()?;
+        let (id, created) = (id::new_id()?, now());
+        if self.cluster().is_some() && is_for_store(&request) {
+            self.create_shared(&request, &id, created, &routes)?;
+            return Ok(id);
+        }
         // From reading the networks to having one more: two requests get two pools and two names.
         let _turn = self.writing();
         let record = {
             let books = self.books.lock();
             let networks: Vec<&NetworkRecord> = books.networks.values().map(|n| &n.record).collect();
             let around = Surroundings { networks: &networks, host_routes: &routes, last_pool: None };
-            create(request, id.clone(), now(), &around)?
+            create(request, id.clone(), created, &around)?
         };
         if record.is_overlay() && record.by_hand().is_none() {
             return Err(NetError::NoPeers.into());
         }
-        let network = self.network_at_work(&record)?;
+        let network = self.network_at_work(&record, None)?;
         if let Err(error) = self.put(&network_key(&id), &record) {
             self.tear_down(&network);
             return Err(error);
@@ -122,39 +162,21 @@ impl Daemon {
     /// # Errors
     /// With Docker's sentences; the network stays then.
     pub fn remove_network(&self, text: &str) -> Result<(), ControlError> {
-        let _turn = self.writing();
         let id = self.books.lock().resolve_network(text)?;
         self.remove_idle(&id)
     }
 
-    /// The same, by id and with the turn to write.
+    /// The same, by id.
     fn remove_idle(&self, id: &str) -> Result<(), ControlError> {
+        if self.books.lock().is_shared(id) {
+            return self.remove_shared(id);
+        }
+        let _turn = self.writing();
         let network = {
             let mut books = self.books.lock();
-            let network = books.network(id)?;
-            let name = network.record.name.clone();
-            if network.record.is_predefined() {
-                return Err(ControlError::Forbidden(format!(
-                    "{name} is a pre-defined network and cannot be removed"
-                )));
-            }
-            if books.in_use(id) {
-                return Err(ControlError::Forbidden(format!(
-                    "error while removing network: network {name} id {id} has active endpoints"
-                )));
-            }
-            if let Some(user) = books.networks.values().find(|n| n.record.config_from == name) {
-                return Err(ControlError::Forbidden(format!(
-                    "configuration network \"{name}\" is in use by network {}",
-                    user.record.name
-                )));
-            }
+            books.removable(id)?;
             // First out of the books: from now on nobody gets an address of it.
-            let removed = books.networks.remove(id);
-            if books.network_names.get(&name).is_some_and(|of| of == id) {
-                books.network_names.remove(&name);
-            }
-            removed
+            books.take_network(id)
         };
         let Some(network) = network else { return Ok(()) };
         if let Err(error) = off_the_runtime(|| self.store.remove(&network_key(id))) {
@@ -167,7 +189,7 @@ impl Daemon {
         Ok(())
     }
 
-    fn tear_down(&self, network: &Network) {
+    pub(super) fn tear_down(&self, network: &Network) {
         off_the_runtime(|| {
             if let Some(overlay) = &network.overlay {
                 self.tunnels.detach(&self.switch, overlay);
@@ -183,19 +205,20 @@ impl Daemon {
     /// # Errors
     /// When the store fails.
     pub fn prune_networks(&self, filter: &PruneFilter) -> Result<Vec<String>, ControlError> {
-        let _turn = self.writing();
         let idle: Vec<(String, String)> = {
             let books = self.books.lock();
-            let all = books.network_names.values().filter_map(|id| books.networks.get(id));
-            let unused = all.filter(|n| filter.accepts(&n.record, books.in_use(&n.record.id)));
-            unused.map(|n| (n.record.id.clone(), n.record.name.clone())).collect()
+            let in_use = |n: &Network| books.in_use(&n.record.id) || !n.far.is_empty();
+            let unused = books.networks.values().filter(|n| filter.accepts(&n.record, in_use(n)));
+            let mut unused: Vec<_> = unused.map(|n| (n.record.id.clone(), n.record.name.clone())).collect();
+            unused.sort_by(|(_, a), (_, b)| a.cmp(b));
+            unused
         };
         let mut removed = Vec::new();
         for (id, name) in idle {
             match self.remove_idle(&id) {
                 Ok(()) => removed.push(name),
-                // Somebody has joined it meanwhile.
-                Err(ControlError::Forbidden(_)) => {}
+                // Somebody has joined it meanwhile, or removed it.
+                Err(ControlError::Forbidden(_) | ControlError::NotFound(_)) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -212,12 +235,22 @@ impl Daemon {
         let _turn = self.writing();
         let mut record = self.books.lock().network(&record.id)?.record.clone();
         record.ageing = seconds;
-        self.put(&network_key(&record.id), &record)?;
         let id = record.id.clone();
+        let shared = self.books.lock().network(&id)?.shared.clone();
+        // What this node keeps of a network of all nodes is what the store says.
+        if shared.is_none() {
+            self.put(&network_key(&id), &record)?;
+        }
         self.books.lock().network_mut(&id)?.record = record;
         bridge.fdb().set_ageing(seconds);
         Ok(())
     }
+}
+
+/// A network whose stations are to be found by the store.
+fn is_for_store(request: &NetworkCreateRequest) -> bool {
+    let by_hand = request.options.contains_key(overlay_options::PEERS);
+    request.driver == driver::Overlay.name() && !request.config_only && !by_hand
 }
 
 /// What the host itself reaches, which no network may be given.
@@ -229,9 +262,46 @@ fn taken_outside() -> Vec<IpNet> {
 }
 
 impl Books {
-    fn insert_network(&mut self, network: Network) {
-        self.network_names.insert(network.record.name.clone(), network.record.id.clone());
-        self.networks.insert(network.record.id.clone(), network);
+    pub(super) fn insert_network(&mut self, network: Network) {
+        let (name, id) = (network.record.name.clone(), network.record.id.clone());
+        self.network_names.entry(name).or_insert_with(|| id.clone());
+        self.networks.insert(id, network);
+    }
+
+    /// Takes a network out: from now on nobody gets an address of it.
+    pub(super) fn take_network(&mut self, id: &str) -> Option<Network> {
+        let network = self.networks.remove(id)?;
+        let name = &network.record.name;
+        if self.network_names.get(name).is_some_and(|of| of == id) {
+            self.network_names.remove(name);
+            if let Some(other) = self.networks.values().find(|other| other.record.name == *name) {
+                self.network_names.insert(name.clone(), other.record.id.clone());
+            }
+        }
+        Some(network)
+    }
+
+    /// Why a network cannot be removed.
+    pub(super) fn removable(&self, id: &str) -> Result<(), ControlError> {
+        let network = self.network(id)?;
+        let name = &network.record.name;
+        if network.record.is_predefined() {
+            return Err(ControlError::Forbidden(format!(
+                "{name} is a pre-defined network and cannot be removed"
+            )));
+        }
+        if self.in_use(id) {
+            return Err(ControlError::Forbidden(format!(
+                "error while removing network: network {name} id {id} has active endpoints"
+            )));
+        }
+        if let Some(user) = self.networks.values().find(|n| n.record.config_from == *name) {
+            return Err(ControlError::Forbidden(format!(
+                "configuration network \"{name}\" is in use by network {}",
+                user.record.name
+            )));
+        }
+        Ok(())
     }
 
     /// Some container holds an address of the network.

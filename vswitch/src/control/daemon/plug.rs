@@ -8,8 +8,9 @@ use crate::control::error::ControlError;
 use crate::control::record::{Container, Endpoint, Mode};
 use crate::control::request::EndpointRequest;
 use crate::control::shim_link::ShimLink;
+use crate::dataplane::fdb::Station;
 use crate::dataplane::tap::tap_port;
-use crate::dataplane::{Bridge, Port, PortConfig, Receive};
+use crate::dataplane::{Bridge, Port, PortConfig, Receive, Switch};
 use crate::outside::{Inside, Outside};
 use crate::sandbox::spec::{DefaultRoute, HeldPort, ShimEvent, ShimRequest};
 
@@ -155,6 +156,11 @@ impl Daemon {
         let port =
             super::off_the_runtime(|| self.switch.add_port(&bridge, config, Box::new(transmit), queues))
                 .map_err(|e| ControlError::Conflict(e.to_string()))?;
+        // What comes from other hosts in the name of a station here is dropped, however long it is silent.
+        let is_overlay = self.books.lock().network(&endpoint.network_id)?.record.is_overlay();
+        if is_overlay && let Ok(mac) = endpoint.mac.parse() {
+            bridge.fdb().set_static(Station { mac, vlan: 0 }, port.no(), Switch::now());
+        }
         let inside = self.let_out(endpoint, &bridge, &port);
         Ok(Plugged { endpoint: endpoint.id.clone(), bridge, port, inside })
     }
@@ -168,7 +174,12 @@ impl Daemon {
             if !network.has_way_out() {
                 return None;
             }
-            super::directory::translation(network, endpoint)
+            super::directory::translation(
+                network,
+                endpoint,
+                self.host_subnets.is_some(),
+                self.map_host_loopback,
+            )
         };
         super::off_the_runtime(|| Outside::add(&self.switch, bridge, port, config))
     }
@@ -221,7 +232,19 @@ impl Daemon {
         self: &Arc<Self>,
         network: &str,
         container: &str,
+        request: EndpointRequest,
+    ) -> Result<(), ControlError> {
+        self.connect_one(network, container, request, false).await?;
+        self.settle_way_out(container).await
+    }
+
+    /// The same for one endpoint, and not for what it needs besides.
+    pub(super) async fn connect_one(
+        self: &Arc<Self>,
+        network: &str,
+        container: &str,
         mut request: EndpointRequest,
+        gateway_only: bool,
     ) -> Result<(), ControlError> {
         let (id, turn) = {
             let books = self.books.lock();
@@ -231,8 +254,8 @@ impl Daemon {
         };
         let _turn = turn.lock().await;
         request.network = network.to_owned();
-        let (record, endpoint, link) = {
-            let mut books = self.books.lock();
+        let (network_id, record, link) = {
+            let books = self.books.lock();
             let network_id = books.resolve_network(network)?;
             let live = books.live(&id)?;
             let record = live.record.clone();
@@ -242,10 +265,22 @@ impl Daemon {
             if (record.endpoints.len() + 1) * record.queues > super::create::MAX_QUEUES {
                 return Err(ControlError::Invalid("the container has too many interfaces".into()));
             }
-            let endpoint = books.reserve(&record, &request)?;
-            (record, endpoint, link)
+            (network_id, record, link)
         };
-        let lent = Lent { network_id: endpoint.network_id.clone(), addresses: endpoint.addresses() };
+        let claims = self.claim_one(&record, &network_id, &request).await?;
+        let reserved = self.books.lock().reserve(&record, &request, claims.on(&network_id));
+        let endpoint = match reserved {
+            Ok(endpoint) => Endpoint { gateway_only, ..endpoint },
+            Err(error) => {
+                self.unclaim(&claims);
+                return Err(error);
+            }
+        };
+        let lent = Lent {
+            endpoint: endpoint.id.clone(),
+            network_id: endpoint.network_id.clone(),
+            addresses: endpoint.addresses(),
+        };
         let had_way_out = record.way_out().is_some();
         let entered = self.commit(&id, |record| {
             if record.is_running() {
@@ -339,8 +374,9 @@ impl Daemon {
         let Ok(lent) = self.books.lock().live(id).map(|live| live.lent(endpoint)) else { return };
         let removed = self.commit(id, |record| record.endpoints.retain(|e| e.id != endpoint.id));
         // A container that has ended meanwhile gave all its addresses back.
-        if removed.is_ok_and(|record| !record.has_ended()) {
+        if let Some(record) = removed.ok().filter(|record| !record.has_ended()) {
             self.release(&[lent]);
+            self.let_go_of_name(&record);
         }
     }
 
@@ -349,6 +385,22 @@ impl Daemon {
     /// # Errors
     /// With Docker's sentences; nothing is changed then.
     pub async fn disconnect(
+        self: &Arc<Self>,
+        network: &str,
+        container: &str,
+        force: bool,
+    ) -> Result<(), ControlError> {
+        self.disconnect_one(network, container, force).await?;
+        self.store_told().await;
+        // Gone as a whole, perhaps.
+        if self.view(container).is_ok_and(|view| view.record.is_running()) {
+            self.settle_way_out(container).await?;
+        }
+        Ok(())
+    }
+
+    /// The same for one endpoint, and not for what only it needed.
+    pub(super) async fn disconnect_one(
         self: &Arc<Self>,
         network: &str,
         container: &str,
@@ -414,6 +466,7 @@ impl Daemon {
         let dropped = link.ask(&ShimRequest::DropPort(endpoint.id.clone()), SHIM_ANSWER).await;
         if ours {
             self.release(&[lent]);
+            self.let_go_of_name(&record);
         }
         if way_out && let Some(next) = record.way_out() {
             let route = DefaultRoute { interface: next.interface.clone(), gateways: next.gateways() };

@@ -47,7 +47,8 @@ impl Daemon {
         let holds_addresses = !super::is_over(record.status);
         if holds_addresses {
             for endpoint in &record.endpoints {
-                let Some(network) = books.networks.get_mut(&endpoint.network_id) else { continue };
+                let network = books.networks.get_mut(&endpoint.network_id);
+                let Some(network) = network.filter(|network| network.shared.is_none()) else { continue };
                 for address in endpoint.addresses() {
                     let claimed = network.pools.iter_mut().any(|pool| pool.claim(address).is_ok());
                     if !claimed {

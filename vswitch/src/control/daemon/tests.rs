@@ -2,10 +2,15 @@ use std::net::IpAddr;
 
 use super::*;
 use crate::control::net::request::NetworkCreateRequest;
-use crate::control::request::{CreateRequest, EndpointRequest};
+use crate::control::request::{CreateReply, CreateRequest, EndpointRequest};
 use crate::dataplane::SwitchConfig;
 
-fn daemon(dir: &Path) -> Arc<Daemon> {
+pub(super) fn daemon(dir: &Path) -> Arc<Daemon> {
+    daemon_at(dir, None)
+}
+
+/// One that others reach at this address.
+pub(super) fn daemon_at(dir: &Path, advertise: Option<IpAddr>) -> Arc<Daemon> {
     let _ = std::fs::create_dir(dir.join("containers"));
     let events: crate::dataplane::worker::EventSink = Arc::new(|_| {});
     let switch = Switch::new(&SwitchConfig { workers: 1, busy_poll: Duration::ZERO }, &events).unwrap();
@@ -17,8 +22,8 @@ fn daemon(dir: &Path) -> Arc<Daemon> {
         dir.to_owned(),
         resolver,
         None,
-        false,
-        Tunnels::new(TunnelConfig { port: port(), ..TunnelConfig::default() }),
+        HostSide::default(),
+        Tunnels::new(TunnelConfig { port: port(), advertise }),
     )
     .unwrap()
 }
@@ -28,12 +33,12 @@ fn port() -> u16 {
     std::net::UdpSocket::bind(("0.0.0.0", 0)).unwrap().local_addr().unwrap().port()
 }
 
-fn on(networks: &[&str]) -> Vec<EndpointRequest> {
+pub(super) fn on(networks: &[&str]) -> Vec<EndpointRequest> {
     let on = networks.iter();
     on.map(|n| EndpointRequest { network: (*n).into(), ..EndpointRequest::default() }).collect()
 }
 
-fn request(name: &str) -> CreateRequest {
+pub(super) fn request(name: &str) -> CreateRequest {
     CreateRequest {
         name: Some(name.into()),
         command: vec!["true".into()],
@@ -58,11 +63,11 @@ fn addresses(daemon: &Daemon, id: &str) -> Vec<IpAddr> {
         .collect()
 }
 
-fn network(daemon: &Daemon, body: &serde_json::Value) -> Result<String, ControlError> {
+pub(super) fn network(daemon: &Daemon, body: &serde_json::Value) -> Result<String, ControlError> {
     daemon.create_network(NetworkCreateRequest::parse(body.to_string().as_bytes()).unwrap())
 }
 
-fn refusal<T: std::fmt::Debug>(result: Result<T, ControlError>) -> String {
+pub(super) fn refusal<T: std::fmt::Debug>(result: Result<T, ControlError>) -> String {
     result.unwrap_err().to_string()
 }
 
@@ -135,7 +140,7 @@ async fn networks_are_made_found_and_removed() {
 }
 
 #[tokio::test]
-async fn an_overlay_is_no_way_out() {
+async fn the_way_out_of_an_overlay_is_a_bridge_of_this_node() {
     let dir = tempfile::tempdir().unwrap();
     let daemon = daemon(dir.path());
     let lab = serde_json::json!({"Name": "lab", "Driver": "overlay", "Options": {"vni": "42", "peers": "192.0.2.2"}});
@@ -147,13 +152,24 @@ async fn an_overlay_is_no_way_out() {
     assert_eq!(refusal(network(&daemon, &again)), "VNI 42 belongs to network lab");
 
     let reply = daemon.create(CreateRequest { networks: on(&["lab"]), ..request("first") }, None).unwrap();
-    assert_eq!((reply.ports[0].mtu, reply.ports[0].gateways.len()), (1450, 0));
-    let publish = vec!["8080:80".to_owned()];
-    let wants = CreateRequest { networks: on(&["lab"]), publish: publish.clone(), ..request("second") };
-    assert!(refusal(daemon.create(wants, None)).starts_with("ports cannot be published yet"));
-    let wants = CreateRequest { networks: on(&["lab", "bridge"]), publish, ..request("second") };
+    let interfaces = |reply: &CreateReply| -> Vec<(String, u32, usize)> {
+        reply.ports.iter().map(|p| (p.interface.clone(), p.mtu, p.gateways.len())).collect()
+    };
+    assert_eq!(interfaces(&reply), [("eth0".into(), 1450, 0), ("eth1".into(), 1500, 1)]);
+    let record = daemon.view("first").unwrap().record;
+    assert_eq!(record.way_out().map(|e| e.network.as_str()), Some("docker_gwbridge"));
+    assert!(!daemon.network("docker_gwbridge").unwrap().record.icc());
+    // Where another network is a way out none is needed, and an internal one is to have none.
+    let wants = CreateRequest { networks: on(&["lab", "bridge"]), ..request("second") };
     let reply = daemon.create(wants, None).unwrap();
-    assert_eq!(reply.ports.iter().map(|p| p.gateways.len()).collect::<Vec<_>>(), [0, 1]);
+    assert_eq!(interfaces(&reply), [("eth0".into(), 1450, 0), ("eth1".into(), 1500, 1)]);
+    let record = daemon.view("second").unwrap().record;
+    assert_eq!(record.way_out().map(|e| e.network.as_str()), Some("bridge"));
+    let closed = serde_json::json!({"Name": "closed", "Driver": "overlay", "Internal": true,
+        "Options": {"vni": "43", "peers": "192.0.2.2"}});
+    network(&daemon, &closed).unwrap();
+    let wants = CreateRequest { networks: on(&["closed"]), ..request("third") };
+    assert_eq!(interfaces(&daemon.create(wants, None).unwrap()), [("eth0".into(), 1450, 0)]);
     daemon.remove_network(&id).unwrap_err();
 }
 

@@ -23,6 +23,10 @@ pub const MTU: &str = "com.docker.network.driver.mtu";
 pub const ENABLE_IPV6: &str = "com.docker.network.enable_ipv6";
 /// The source address of what leaves the host.
 pub const HOST_IPV4: &str = "com.docker.network.host_ipv4";
+/// The gateway's address leads containers to the host's loopback; the daemon's flag otherwise.
+pub const MAP_HOST_LOOPBACK: &str = "vswitch.map_host_loopback";
+/// Containers may send from any address, not only from their own.
+pub const ANY_SOURCE: &str = "vswitch.any_source";
 /// What a container's interface is called, before its number.
 pub const INTERFACE_PREFIX: &str = "com.docker.network.container_iface_prefix";
 
@@ -77,7 +81,8 @@ pub(super) fn check_bridge(options: &BTreeMap<String, String>) -> Result<(), Net
     for (key, value) in options {
         let refused = |why: String| NetError::OptionValue { key: key.clone(), value: value.clone(), why };
         match key.as_str() {
-            ENABLE_ICC | ENABLE_MASQUERADE | ENABLE_IPV6 | INHIBIT_IPV4 | DEFAULT_BRIDGE => {
+            ENABLE_ICC | ENABLE_MASQUERADE | ENABLE_IPV6 | INHIBIT_IPV4 | DEFAULT_BRIDGE
+            | MAP_HOST_LOOPBACK | ANY_SOURCE => {
                 let on = parse_bool(value).ok_or_else(|| {
                     refused(format!("strconv.ParseBool: parsing {value:?}: invalid syntax"))
                 })?;
@@ -124,6 +129,8 @@ mod tests {
             (MTU, "65535"),
             (ENABLE_ICC, "false"),
             (ENABLE_ICC, "T"),
+            (MAP_HOST_LOOPBACK, "true"),
+            (ANY_SOURCE, "false"),
             (ENABLE_MASQUERADE, "0"),
             (DEFAULT_BRIDGE, "false"),
             (HOST_BINDING, "127.0.0.1"),

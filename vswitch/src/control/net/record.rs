@@ -238,6 +238,16 @@ impl NetworkRecord {
         self.option(options::ENABLE_MASQUERADE, options::parse_bool).unwrap_or(true)
     }
 
+    /// Its gateway's address leads to the host's loopback; `None` where that is left to the daemon.
+    pub fn map_host_loopback(&self) -> Option<bool> {
+        self.option(options::MAP_HOST_LOOPBACK, options::parse_bool)
+    }
+
+    /// Its containers may send from any address.
+    pub fn any_source(&self) -> bool {
+        self.option(options::ANY_SOURCE, options::parse_bool).unwrap_or(false)
+    }
+
     /// The host's interface of this bridge has no IPv4 address.
     pub fn inhibit_ipv4(&self) -> bool {
         self.option(options::INHIBIT_IPV4, options::parse_bool).unwrap_or(false)

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::port;
+use crate::control::cluster::SharedEndpoint;
 use crate::control::daemon::{ContainerView, Member, now};
 use crate::control::id;
 use crate::control::net::timestamp::rfc3339;
@@ -46,11 +47,26 @@ fn network_mode(c: &Container) -> String {
 pub fn member(member: &Member) -> EndpointResource {
     let e = &member.endpoint;
     EndpointResource {
-        name: member.name.clone(),
+        name: if e.gateway_only {
+            format!("gateway_{}", id::short(&member.container))
+        } else {
+            member.name.clone()
+        },
         endpoint_id: e.id.clone(),
         mac_address: e.mac.clone(),
         ipv4_address: e.v4.map(|net| net.to_string()).unwrap_or_default(),
         ipv6_address: e.v6.map(|net| net.to_string()).unwrap_or_default(),
+    }
+}
+
+/// An endpoint of another node, as its network shows it.
+pub fn far(endpoint: &SharedEndpoint) -> EndpointResource {
+    EndpointResource {
+        name: endpoint.name.clone(),
+        endpoint_id: endpoint.id.clone(),
+        mac_address: endpoint.mac.clone(),
+        ipv4_address: endpoint.ipv4.to_string(),
+        ipv6_address: endpoint.ipv6.map(|net| net.to_string()).unwrap_or_default(),
     }
 }
 
@@ -126,7 +142,7 @@ fn port_wishes(c: &Container) -> Map<String, Value> {
 }
 
 fn networks(c: &Container) -> Map<String, Value> {
-    let mut sorted: Vec<&Endpoint> = c.endpoints.iter().collect();
+    let mut sorted: Vec<&Endpoint> = c.endpoints.iter().filter(|e| !e.gateway_only).collect();
     sorted.sort_by(|a, b| a.network.cmp(&b.network));
     sorted.into_iter().map(|e| (e.network.clone(), endpoint(c, e))).collect()
 }

@@ -6,11 +6,12 @@ mod flow;
 
 use serde_json::{Value, json};
 
+use super::cluster::{Standing, Status};
 use super::daemon::{Daemon, NetworkView};
 use super::net::driver;
 use crate::dataplane::{Bridge, Port, Switch};
 
-pub use container::{inspect, member, state, summary};
+pub use container::{far, inspect, member, state, summary};
 pub use flow::flows;
 
 /// A port with its counters.
@@ -86,6 +87,32 @@ pub fn fdb(view: &NetworkView, bridge: &Bridge) -> Value {
     Value::Array(lines.collect())
 }
 
+/// How this node takes part in the networks of all nodes.
+fn store(status: &Status) -> Value {
+    let (trouble, since) = match &status.trouble {
+        Some((why, since)) => (json!(why), json!(since.as_secs())),
+        None => (Value::Null, Value::Null),
+    };
+    json!({
+        "Node": status.node,
+        "Vtep": status.vtep,
+        "Joined": status.joined,
+        "Sure": status.standing == Standing::Sure,
+        "Trouble": trouble,
+        "TroubleSeconds": since,
+        "Revision": status.revision,
+        "Nodes": status.nodes,
+        "Networks": status.networks,
+        "Endpoints": status.endpoints,
+        "Unreadable": status.unreadable,
+        "Resyncs": status.resyncs,
+        "Sessions": status.sessions,
+        "Lost": status.lost,
+        "Repaired": status.repaired,
+        "Reaped": status.reaped,
+    })
+}
+
 /// `GET /info`.
 pub fn info(daemon: &Daemon) -> Value {
     let all = daemon.views();
@@ -94,6 +121,7 @@ pub fn info(daemon: &Daemon) -> Value {
     let bridges = || networks.iter().filter_map(|n| n.bridge.as_ref());
     let drivers: Vec<&str> = driver::all().iter().map(|d| d.name()).collect();
     let own = json!({
+        "Store": daemon.cluster().map(|cluster| store(&cluster.status())),
         "Workers": daemon.switch().workers(),
         "Networks": networks.len(),
         "Ports": bridges().map(|bridge| bridge.ports().iter().count()).sum::<usize>(),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-use crate::control::daemon::{Daemon, TunnelConfig, Tunnels};
+use crate::control::daemon::{Daemon, HostSide, TunnelConfig, Tunnels};
 use crate::control::request::CreateReply;
 use crate::control::store::Store;
 use crate::dataplane::{Switch, SwitchConfig};
@@ -32,7 +32,7 @@ pub fn daemon(dir: &Path) -> Result<Arc<Daemon>, Box<dyn Error>> {
     let store = Store::open(&dir.join("db"))?;
     let resolver = Resolver::new(names::Config::default());
     let tunnels = Tunnels::new(TunnelConfig::default());
-    Ok(Daemon::new(switch, store, dir.to_owned(), resolver, None, false, tunnels)?)
+    Ok(Daemon::new(switch, store, dir.to_owned(), resolver, None, HostSide::default(), tunnels)?)
 }
 
 /// Stands in for a container's shim: it says that all it was asked for is done.
