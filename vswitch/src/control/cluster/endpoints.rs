@@ -62,17 +62,16 @@ impl Cluster {
             Err(held) => return Ok(held),
         };
         let end = Instant::now() + PATIENCE;
-        let mut happened = inner.happened.subscribe();
         let mut attempt = 0;
         let work = async {
             loop {
-                happened.borrow_and_update();
+                let happened = inner.happened.notified();
                 // Nobody is told: it would be this that happens.
                 let plan = inner.state.lock().plan_claim(&asking.id, attempt);
                 let plan = match plan {
                     Ok(plan) => plan,
                     Err(why) if why.may_pass() => {
-                        if !Inner::happens(&mut happened, end).await {
+                        if !Inner::happens(happened, end).await {
                             return Err(why);
                         }
                         continue;
@@ -165,9 +164,8 @@ impl Cluster {
     /// Waits until the store has these endpoints as they are to be.
     pub(super) async fn settled(&self, these: impl Fn(&SharedEndpoint) -> bool) -> Result<(), ClusterError> {
         let end = Instant::now() + PATIENCE;
-        let mut happened = self.inner.happened.subscribe();
         loop {
-            happened.borrow_and_update();
+            let happened = self.inner.happened.notified();
             {
                 let state = self.inner.state.lock();
                 let open = state.claims.values().any(|claim| match claim {
@@ -178,7 +176,7 @@ impl Cluster {
                     return Ok(());
                 }
             }
-            if !Inner::happens(&mut happened, end).await {
+            if !Inner::happens(happened, end).await {
                 self.inner.state.lock().session_holds()?;
                 return Err(ClusterError::Contended(PATIENCE.as_secs()));
             }
@@ -192,16 +190,15 @@ impl Cluster {
     ) -> Result<(), ClusterError> {
         let inner = self.inner.as_ref();
         let end = Instant::now() + PATIENCE;
-        let mut happened = inner.happened.subscribe();
         let work = async {
             loop {
-                happened.borrow_and_update();
+                let happened = inner.happened.notified();
                 let next = plan(&inner.state.lock());
                 let Some(next) = next else { return Ok(()) };
                 let outcome = inner.commit(&next).await?;
                 let now = inner.now();
                 let wiser = inner.turn().carried_out(&next, &outcome, now);
-                if !wiser && !Inner::happens(&mut happened, end).await {
+                if !wiser && !Inner::happens(happened, end).await {
                     return Err(ClusterError::Contended(PATIENCE.as_secs()));
                 }
             }

@@ -18,6 +18,8 @@ mod picture;
 mod repair;
 pub mod schema;
 mod session;
+#[cfg(test)]
+mod sim;
 mod state;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -26,7 +28,8 @@ use std::time::Duration;
 
 use packet::MacAddr;
 use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
@@ -162,8 +165,8 @@ struct Inner {
     told: Notify,
     /// The session may have ended.
     over: Notify,
-    /// Another number with everything that happens.
-    happened: watch::Sender<u64>,
+    /// Tells all who wait, in the order in which they began to, of everything that happens.
+    happened: Notify,
     tasks: Mutex<Vec<AbortHandle>>,
 }
 
@@ -196,7 +199,7 @@ impl Drop for Turn<'_> {
             self.inner.over.notify_one();
         }
         self.inner.work.notify_one();
-        self.inner.happened.send_modify(|number| *number = number.wrapping_add(1));
+        self.inner.happened.notify_waiters();
     }
 }
 
@@ -229,9 +232,9 @@ impl Inner {
         bounded(PATIENCE, self.kv.commit(when, then)).await
     }
 
-    /// Waits for something to happen, until `end` at most: `false` then.
-    async fn happens(happened: &mut watch::Receiver<u64>, end: Instant) -> bool {
-        matches!(tokio::time::timeout_at(end, happened.changed()).await, Ok(Ok(())))
+    /// Waits for something to happen after `happened` was made, until `end` at most: `false` then.
+    async fn happens(happened: Notified<'_>, end: Instant) -> bool {
+        tokio::time::timeout_at(end, happened).await.is_ok()
     }
 
     fn stop(&self) {
@@ -282,7 +285,7 @@ impl Cluster {
             work: Notify::new(),
             told: Notify::new(),
             over: Notify::new(),
-            happened: watch::Sender::new(0),
+            happened: Notify::new(),
             tasks: Mutex::default(),
         });
         let tasks = [
@@ -301,9 +304,8 @@ impl Cluster {
     /// Why it has not; it goes on trying.
     pub async fn ready(&self) -> Result<(), ClusterError> {
         let end = Instant::now() + PATIENCE;
-        let mut happened = self.inner.happened.subscribe();
         loop {
-            happened.borrow_and_update();
+            let happened = self.inner.happened.notified();
             let Err(reason) = self.inner.state.lock().session_holds() else { return Ok(()) };
             // Waiting does not make these better.
             let hopeless = matches!(
@@ -312,7 +314,7 @@ impl Cluster {
                     | ClusterError::NewerSchema { .. }
                     | ClusterError::Left
             );
-            if hopeless || !Inner::happens(&mut happened, end).await {
+            if hopeless || !Inner::happens(happened, end).await {
                 return Err(reason);
             }
         }

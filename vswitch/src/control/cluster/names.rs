@@ -28,15 +28,14 @@ impl Cluster {
         inner.turn().begin_name(name, container)?;
         let _naming = Naming { inner, name };
         let end = Instant::now() + PATIENCE;
-        let mut happened = inner.happened.subscribe();
         let work = async {
             loop {
-                happened.borrow_and_update();
+                let happened = inner.happened.notified();
                 let plan = inner.state.lock().plan_name(name, container);
                 let plan = match plan {
                     Ok(plan) => plan,
                     Err(why) if why.may_pass() => {
-                        if !Inner::happens(&mut happened, end).await {
+                        if !Inner::happens(happened, end).await {
                             return Err(why);
                         }
                         continue;

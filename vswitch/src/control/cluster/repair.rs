@@ -263,7 +263,7 @@ impl State {
                 continue;
             }
             // Not all at once: the first one does it for all.
-            let grace = self.patience();
+            let grace = self.config.grace;
             let spread = u64::try_from((grace / 8).as_millis()).unwrap_or(u64::MAX);
             let due = now + grace + Duration::from_millis(self.dice.below(spread));
             self.absences.insert(node, Absence { member, due });

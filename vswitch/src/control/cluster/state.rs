@@ -90,6 +90,8 @@ pub(super) struct State {
     sure_until: Option<Duration>,
     /// The picture is one of the store.
     pub(super) synced: bool,
+    /// Since when changes in the store have not been seen.
+    blind_since: Option<Duration>,
     pub(super) joined_before: bool,
     /// Somebody later than this has written the store's content.
     pub(super) newer: Option<u32>,
@@ -125,6 +127,7 @@ impl State {
             kept: Duration::ZERO,
             sure_until: None,
             synced: false,
+            blind_since: None,
             joined_before: false,
             newer: None,
             left: false,
@@ -145,11 +148,6 @@ impl State {
         }
     }
 
-    /// How long what an absent node holds stays its own.
-    pub(super) fn patience(&self) -> Duration {
-        self.config.grace
-    }
-
     // -- What the store says
 
     /// A list of everything.
@@ -168,10 +166,21 @@ impl State {
         self.picture.replace(&self.keys, snapshot, &mut changed);
         self.synced = true;
         self.counters.resyncs += 1;
-        // Others could not reach the store either, perhaps: they get their time anew.
-        self.absences.clear();
+        // Others could not reach the store either, perhaps: that time is not counted against them. All
+        // the rest is, or a node whose watch breaks again and again would wait for ever.
+        if let Some(since) = self.blind_since.take() {
+            let blind = now.saturating_sub(since);
+            for absence in self.absences.values_mut() {
+                absence.due += blind;
+            }
+        }
         self.absorb(changed, now);
         Ok(())
+    }
+
+    /// Changes are not seen any more, until the next list.
+    pub(super) fn blind(&mut self, now: Duration) {
+        self.blind_since.get_or_insert(now);
     }
 
     /// Whether the store's content is of this layout.
