@@ -341,3 +341,7 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "claims_tests.rs"]
+mod tests;

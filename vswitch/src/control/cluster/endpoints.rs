@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::schema::SharedEndpoint;
 use super::state::Claim;
-use super::{Cluster, ClusterError, EndpointWish, Inner, bounded};
+use super::{Cluster, ClusterError, EndpointWish, Inner, bounded_by};
 use crate::control::kv::PATIENCE;
 
 /// A claim under way. What the store was told of one that did not succeed is given back.
@@ -78,14 +78,14 @@ impl Cluster {
                     }
                     Err(why) => return Err(why),
                 };
-                let outcome = inner.commit(&plan).await?;
+                let outcome = inner.commit(&plan, end).await?;
                 let now = inner.now();
                 let held = inner.turn().claim_outcome(&asking.id, &plan, &outcome, now)?;
                 if let Some(endpoint) = held {
                     return Ok(endpoint);
                 }
                 attempt += 1;
-                self.after_refusal(&network, attempt).await?;
+                self.after_refusal(&network, attempt, end).await?;
             }
         };
         let result = timeout_at(end + Duration::from_millis(100), work).await;
@@ -93,10 +93,10 @@ impl Cluster {
     }
 
     /// Others were faster: once it is seen what they have taken, then it is waited a moment.
-    async fn after_refusal(&self, network: &str, attempt: u32) -> Result<(), ClusterError> {
+    async fn after_refusal(&self, network: &str, attempt: u32, end: Instant) -> Result<(), ClusterError> {
         if attempt == 1 {
             let prefix = self.inner.state.lock().keys.endpoints_of(network);
-            let taken = bounded(PATIENCE, self.inner.kv.list(&prefix)).await?;
+            let taken = bounded_by(end, self.inner.kv.list(&prefix)).await?;
             let now = self.inner.now();
             self.inner.turn().learn(&taken.entries, now);
         } else {
@@ -195,7 +195,7 @@ impl Cluster {
                 let happened = inner.happened.notified();
                 let next = plan(&inner.state.lock());
                 let Some(next) = next else { return Ok(()) };
-                let outcome = inner.commit(&next).await?;
+                let outcome = inner.commit(&next, end).await?;
                 let now = inner.now();
                 let wiser = inner.turn().carried_out(&next, &outcome, now);
                 if !wiser && !Inner::happens(happened, end).await {

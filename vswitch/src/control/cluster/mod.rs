@@ -11,7 +11,10 @@ mod clock;
 mod endpoints;
 mod error;
 mod follow;
+pub mod fuzzing;
 mod keeper;
+#[cfg(test)]
+mod many_tests;
 mod names;
 mod networks;
 mod picture;
@@ -21,6 +24,8 @@ mod session;
 #[cfg(test)]
 mod sim;
 mod state;
+#[cfg(test)]
+mod testing;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -31,14 +36,14 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 pub use changes::{Event, LostEndpoint, Standing};
 pub use clock::{Boottime, Clock};
 pub use error::ClusterError;
 pub use schema::{Node, SharedEndpoint, SharedNetwork};
 
-use crate::control::kv::{Change, Condition, Kv, KvError, Outcome, PATIENCE};
+use crate::control::kv::{Kv, KvError, Outcome, PATIENCE};
 use repair::Plan;
 use state::State;
 
@@ -214,6 +219,14 @@ async fn bounded<T>(
     }
 }
 
+/// The same as a part of something that has its own time.
+async fn bounded_by<T>(end: Instant, call: impl Future<Output = Result<T, KvError>>) -> Result<T, KvError> {
+    match timeout_at(end, call).await {
+        Ok(result) => result,
+        Err(_) => Err(KvError::Unreachable(format!("no answer within {} s", PATIENCE.as_secs()))),
+    }
+}
+
 impl Inner {
     /// The state, to change something in it.
     fn turn(&self) -> Turn<'_> {
@@ -224,17 +237,13 @@ impl Inner {
         self.clock.now()
     }
 
-    async fn commit(&self, plan: &Plan) -> Result<Outcome, KvError> {
-        self.transaction(&plan.when, &plan.then).await
-    }
-
-    async fn transaction(&self, when: &[Condition], then: &[Change]) -> Result<Outcome, KvError> {
-        bounded(PATIENCE, self.kv.commit(when, then)).await
+    async fn commit(&self, plan: &Plan, end: Instant) -> Result<Outcome, KvError> {
+        bounded_by(end, self.kv.commit(&plan.when, &plan.then)).await
     }
 
     /// Waits for something to happen after `happened` was made, until `end` at most: `false` then.
     async fn happens(happened: Notified<'_>, end: Instant) -> bool {
-        tokio::time::timeout_at(end, happened).await.is_ok()
+        timeout_at(end, happened).await.is_ok()
     }
 
     fn stop(&self) {
@@ -303,7 +312,11 @@ impl Cluster {
     /// # Errors
     /// Why it has not; it goes on trying.
     pub async fn ready(&self) -> Result<(), ClusterError> {
-        let end = Instant::now() + PATIENCE;
+        self.ready_by(Instant::now() + PATIENCE).await
+    }
+
+    /// The same as a part of something that has its own time.
+    async fn ready_by(&self, end: Instant) -> Result<(), ClusterError> {
         loop {
             let happened = self.inner.happened.notified();
             let Err(reason) = self.inner.state.lock().session_holds() else { return Ok(()) };

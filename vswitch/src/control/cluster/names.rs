@@ -42,7 +42,7 @@ impl Cluster {
                     }
                     Err(why) => return Err(why),
                 };
-                let outcome = inner.commit(&plan).await?;
+                let outcome = inner.commit(&plan, end).await?;
                 let now = inner.now();
                 if inner.turn().name_outcome(name, container, &plan, &outcome, now) {
                     return Ok(());
@@ -114,7 +114,7 @@ impl Cluster {
             }
             (session, [Condition::Version(node, session.version)], then)
         };
-        inner.transaction(&when, &then).await?;
+        bounded(PATIENCE, inner.kv.commit(&when, &then)).await?;
         bounded(PATIENCE, inner.kv.revoke(session.lease)).await?;
         Ok(())
     }

@@ -235,7 +235,10 @@ impl State {
             // This node's own key counts only when everything before it is known.
             match self.keys.read(&entry.key) {
                 None | Some(Key::Node(_)) => {}
-                Some(key) => self.picture.wrote(key, entry.version, &entry.value, &mut changed),
+                Some(key) => {
+                    let at = (entry.version, entry.created);
+                    self.picture.wrote(key, at, &entry.value, &mut changed);
+                }
             }
         }
         self.absorb(changed, now);
@@ -394,3 +397,7 @@ pub(super) fn is_in(picture: &Picture, endpoint: &SharedEndpoint) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+#[path = "state_tests.rs"]
+mod tests;

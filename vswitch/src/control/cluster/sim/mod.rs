@@ -110,6 +110,7 @@ fn much_happens_in_the_runs() {
         ("sessions that followed another", total(|r| r.counts.rejoined), 20),
         ("keys of the dead given back", total(|r| r.counts.reaped), 20),
         ("claims lost to others", total(|r| r.counts.lost), 1),
+        ("keys spoiled", total(|r| r.counts.spoiled), 20),
         ("keys put again", total(|r| r.counts.repaired), 1),
     ];
     for (what, count, least) in totals {

@@ -232,6 +232,7 @@ impl Driver {
             }
             96 => world.store.compact(),
             97 => world.end_watches(),
+            98 if faults => world.vandalise(),
             _ => {}
         }
     }
@@ -285,10 +286,18 @@ impl Driver {
     fn look(&self) -> Vec<String> {
         let world = &self.world;
         let mut wrong = Vec::new();
-        let mirror = world.mirror.lock();
+        let mut strays = world.unreadable();
+        for cluster in self.nodes.iter().filter_map(|node| node.cluster()) {
+            let state = cluster.inner.state.lock();
+            strays.retain(|key| state.picture.get(key).is_some_and(|item| item.owner().is_none()));
+        }
+        // What nobody can know the owner of stays.
+        let mut mirror = world.mirror.lock().clone();
+        mirror.retain(|key, _| !strays.contains(key));
+        let is_stray = |at: &(String, Ipv4Addr)| strays.contains(&Key::Endpoint(at.0.clone(), at.1));
         let mut table = Table::new();
         let mut ids = BTreeSet::new();
-        for (key, value) in mirror.iter() {
+        for (key, value) in &mirror {
             if let (Key::Endpoint(network, address), Value::Endpoint(endpoint)) = (key, value) {
                 table.insert((network.clone(), *address), endpoint.as_ref().clone());
                 if !ids.insert(endpoint.id.clone()) {
@@ -299,7 +308,9 @@ impl Driver {
         let (mut held, mut names) = (BTreeMap::new(), BTreeMap::new());
         for node in &self.nodes {
             let Some(cluster) = node.cluster() else { continue };
-            if *node.table.lock() != table {
+            let mut known = node.table.lock().clone();
+            known.retain(|at, _| !is_stray(at));
+            if known != table {
                 wrong.push(format!("{} does not know what the store says", node.name));
             }
             let status = cluster.status();
@@ -334,7 +345,7 @@ impl Driver {
             wrong.push(format!("the store has the names {stored:?}, the nodes {names:?}"));
         }
         let seconds = mirror.values().filter(|value| matches!(value, Value::Second(_))).count();
-        if seconds != table.len() {
+        if seconds != table.len() && strays.is_empty() {
             wrong.push(format!("{seconds} Ethernet addresses for {} endpoints", table.len()));
         }
         wrong

@@ -1,6 +1,6 @@
 //! The store, and everything between it and the nodes: delay, loss, duplication, partition, restart.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -68,6 +68,8 @@ pub(super) struct World {
     pub(super) violations: Mutex<Vec<String>>,
     pub(super) counts: Mutex<Counts>,
     nodes: Mutex<Vec<Weak<SimNode>>>,
+    /// Revisions in which something was made that somebody has spoiled.
+    spoiled: Mutex<BTreeSet<u64>>,
 }
 
 /// What has happened.
@@ -82,6 +84,7 @@ pub(super) struct Counts {
     pub(super) reaped: u64,
     pub(super) lost: u64,
     pub(super) repaired: u64,
+    pub(super) spoiled: u64,
 }
 
 impl World {
@@ -100,6 +103,7 @@ impl World {
             violations: Mutex::default(),
             counts: Mutex::default(),
             nodes: Mutex::default(),
+            spoiled: Mutex::default(),
         })
     }
 
@@ -186,6 +190,34 @@ impl World {
                 self.note(&("expired", lease));
             }
         }
+    }
+
+    /// Somebody with a shell writes nonsense over one of the claims.
+    pub(super) fn vandalise(&self) {
+        let claims: Vec<Key> = {
+            let mirror = self.mirror.lock();
+            mirror.iter().filter(|(_, value)| value.node().is_some()).map(|(key, _)| key.clone()).collect()
+        };
+        let at = self.roll(claims.len() as u64) as usize;
+        let Some(key) = claims.into_iter().nth(at) else { return };
+        let text = self.keys.text(&key);
+        let there = self.store.list(&text).now_or_never().and_then(Result::ok).unwrap_or_default();
+        // One key of a transaction: whose it was is told by the others.
+        let Some(entry) = there.entries.into_iter().find(|entry| entry.key == text) else { return };
+        if !self.spoiled.lock().insert(entry.created) {
+            return;
+        }
+        let put = Change::Put { key: text, value: b"{\"node\": 7".to_vec(), lease: None };
+        let _ = self.store.commit(&[], &[put]).now_or_never();
+        self.note(&key.to_string());
+        self.counts.lock().spoiled += 1;
+    }
+
+    /// What is in the store in a form that nobody can read.
+    pub(super) fn unreadable(&self) -> BTreeSet<Key> {
+        let all = self.store.list(self.keys.prefix()).now_or_never().and_then(Result::ok).unwrap_or_default();
+        let keys = all.entries.iter().filter_map(|entry| Some((self.keys.read(&entry.key)?, &entry.value)));
+        keys.filter(|(key, value)| decode(key, value).is_err()).map(|(key, _)| key).collect()
     }
 
     /// What the defect makes of a transaction's conditions.
