@@ -287,11 +287,14 @@ impl Driver {
         let world = &self.world;
         let mut wrong = Vec::new();
         let mut strays = world.unreadable();
-        for cluster in self.nodes.iter().filter_map(|node| node.cluster()) {
+        let living: Vec<_> =
+            self.nodes.iter().filter_map(|node| Some((&node.name, node.cluster()?))).collect();
+        for (name, cluster) in &living {
             let state = cluster.inner.state.lock();
-            strays.retain(|key| state.picture.get(key).is_some_and(|item| item.owner().is_none()));
+            let others = |owner: &str| owner != *name && living.iter().any(|(of, _)| *of == owner);
+            strays.retain(|key| state.picture.get(key).is_some_and(|item| item.owner().is_none_or(others)));
         }
-        // What nobody can know the owner of stays.
+        // What stays: nobody knows that it is its own, or that of somebody dead.
         let mut mirror = world.mirror.lock().clone();
         mirror.retain(|key, _| !strays.contains(key));
         let is_stray = |at: &(String, Ipv4Addr)| strays.contains(&Key::Endpoint(at.0.clone(), at.1));

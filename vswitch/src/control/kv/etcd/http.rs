@@ -48,7 +48,13 @@ pub(super) async fn send(
     }
     let request = request.body(Full::new(Bytes::from(body.to_string())));
     let request = request.map_err(|e| Refusal::Final(KvError::Malformed(e.to_string())))?;
-    let response = sender.send_request(request).await.map_err(elsewhere)?;
+    let response = sender.send_request(request).await.map_err(|error| match &member.tls {
+        // As etcd behind TLS does.
+        None if error.is_incomplete_message() => {
+            elsewhere("it ends the connection without a word: if it wants TLS, give etcds://")
+        }
+        _ => elsewhere(error),
+    })?;
     let status = response.status();
     if status == StatusCode::OK { Ok(response) } else { Err(refusal(status, &read(response).await?)) }
 }
@@ -83,9 +89,6 @@ pub(super) async fn call<T: DeserializeOwned>(
 /// What an answer other than 200 means.
 fn refusal(status: StatusCode, body: &[u8]) -> Refusal {
     let Ok(failure) = serde_json::from_slice::<Failure>(body) else {
-        if body.windows(12).any(|part| part == b"HTTPS server") {
-            return Refusal::Elsewhere("it wants TLS: give etcds:// and an authority to trust".into());
-        }
         return Refusal::Elsewhere(format!("it answers {status}, which is not etcd's way"));
     };
     let why = match &failure.error {

@@ -60,9 +60,7 @@ async fn a_member_that_does_not_answer_is_passed_over() {
     // Where none answers, the sentence names all of them.
     let ports = [silent_port, free_port(), silent_port];
     let nobody = format!("etcd://127.0.0.1:{},127.0.0.1:{},localhost:{}", ports[0], ports[1], ports[2]);
-    let begun = Instant::now();
     let refused = Etcd::new(&nobody.parse().unwrap(), None, None).list("/").await.unwrap_err().to_string();
-    assert!(begun.elapsed() < PATIENCE * 2);
     let all = [format!("127.0.0.1:{}: no answer within", ports[0]), format!("127.0.0.1:{}: ", ports[1])];
     for part in all.iter().chain(&[format!("localhost:{}: ", ports[2])]) {
         assert!(refused.contains(part), "{refused}");
@@ -192,7 +190,7 @@ async fn etcd_behind_tls_keeps_its_promises_to_those_it_knows() {
     let nobody = refused("etcds://127.0.0.1", Some(papers.tls("authority.pem", false))).await;
     assert!(nobody.contains("127.0.0.1"), "{nobody}");
     let plain = refused("etcd://127.0.0.1", None).await;
-    assert!(plain.contains("it wants TLS"), "{plain}");
+    assert!(plain.contains("if it wants TLS"), "{plain}");
 }
 
 #[test]
