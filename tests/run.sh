@@ -18,7 +18,7 @@ needed=(
     tcpdump:tcpdump tshark:tshark capinfos:wireshark-common ps:procps newuidmap:uidmap
     unshare:util-linux nsenter:util-linux setpriv:util-linux flock:util-linux useradd:passwd udhcpc:udhcpc
     dig:bind9-dnsutils sysctl:procps curl:curl traceroute:traceroute stun:stun-client
-    etcdctl:etcd-client ethtool:ethtool
+    etcdctl:etcd-client ethtool:ethtool git:git
 )
 # Where programs are put whose packages would start a service.
 programs=${CARGO_TARGET_DIR:-$PWD/target}/test-programs

@@ -107,7 +107,7 @@ const BOUNDS: &[(&str, &str, &str, f64)] = &[
     ("scale", "2 ports", "resident", 20.0),
     ("scale", "2 ports", "idle CPU", 0.1),
     ("scale", "500 ports", "idle CPU", 0.1),
-    ("nat-flows", "10,000 flows", "CPU to 10 flows", 1.2),
+    ("nat-flows", "10,000 flows", "CPU a packet to 10 flows", 1.2),
     ("nat-flows", "10,000 flows", "memory a flow", 2.0),
     ("control", "500 namespaces, made, attached and found by name", "attach p50", 30.0),
     ("control", "network ls, 200 networks, 500 containers", "p50", 50.0),

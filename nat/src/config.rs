@@ -85,6 +85,9 @@ pub struct Limits {
     pub backlog: usize,
     /// ICMP errors and resets for refused packets that one container gets in a second.
     pub errors_per_second: u32,
+    /// Numbers of the flows' descriptors are below this one. What the process may have beyond is left
+    /// for whatever else it does.
+    pub descriptors: usize,
 }
 
 impl Default for Limits {
@@ -98,6 +101,7 @@ impl Default for Limits {
             backlog_per_inside: 32 << 20,
             backlog: 128 << 20,
             errors_per_second: 1000,
+            descriptors: usize::MAX,
         }
     }
 }
@@ -105,6 +109,9 @@ impl Default for Limits {
 /// How TCP towards containers behaves.
 #[derive(Clone, Debug)]
 pub struct TcpTuning {
+    /// Congestion control towards the outside (tcp(7), `TCP_CONGESTION`), one that the kernel allows this process;
+    /// `None` for the host's.
+    pub congestion: Option<Box<str>>,
     /// The largest receive window in bytes, up to 1 GiB.
     pub window_max: u32,
     /// The window that a connection begins with, and falls back to when its socket blocks.
@@ -116,6 +123,11 @@ pub struct TcpTuning {
     pub rto_max: Duration,
     /// The retransmission timeout before the first round trip was measured (RFC 6298, section 2.1).
     pub rto_initial: Duration,
+    /// Look into receive queues from their start even where the kernel would do so at an offset.
+    pub peek_from_start: bool,
+    /// Most bytes under way to a container where receive queues are looked into from their start: for every look,
+    /// what is under way is copied once more.
+    pub peeked_in_flight: u32,
     /// Times a SYN is sent again.
     pub syn_retries: u8,
     /// Times data are sent again before the connection is given up (RFC 9293, section 3.8.3: R2 of
@@ -126,11 +138,14 @@ pub struct TcpTuning {
 impl Default for TcpTuning {
     fn default() -> Self {
         Self {
+            congestion: None,
             window_max: 4 << 20,
             window_min: 256 << 10,
             rto_min: Duration::from_millis(200),
             rto_max: Duration::from_mins(1),
             rto_initial: Duration::from_secs(1),
+            peek_from_start: false,
+            peeked_in_flight: 256 << 10,
             syn_retries: 5,
             retries: 12,
         }

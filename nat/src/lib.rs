@@ -24,6 +24,9 @@ pub mod counters;
 pub mod engine;
 pub mod flow;
 pub mod fragments;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod list;
 pub mod ports;
 pub mod rewrite;

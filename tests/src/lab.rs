@@ -55,12 +55,21 @@ impl Lab {
 
     /// The same with these kernel settings on the host.
     pub fn with_settings(arguments: &[&str], settings: &[&str]) -> Self {
+        Self::make(&[], arguments, settings)
+    }
+
+    /// The same whose daemon is started by a command that becomes it.
+    pub fn behind(command: &[&str], arguments: &[&str]) -> Self {
+        Self::make(command, arguments, &["net.ipv4.ping_group_range=0 0"])
+    }
+
+    fn make(command: &[&str], arguments: &[&str], settings: &[&str]) -> Self {
         let (host, world) = namespaces();
         for setting in settings {
             host.run("sysctl", &["-q", "-w", setting]).ok();
         }
         let setpriv = ["--bounding-set=-all", "--inh-caps=-all", "--ambient-caps=-all", "--"];
-        let wrapper = host.command("setpriv", &setpriv);
+        let wrapper = host.command("setpriv", &[&setpriv[..], command].concat());
         let words = std::iter::once(wrapper.get_program()).chain(wrapper.get_args());
         let wrapper: Vec<String> = words.map(|word| word.to_string_lossy().into_owned()).collect();
         let daemon = Daemon::start_wrapped(&wrapper, arguments);

@@ -44,7 +44,7 @@ fn main() {
     let mtu = rest.first().map_or("1450", String::as_str);
     let workers = rest.get(1).map_or(2, |n| n.parse().unwrap());
 
-    let config = SwitchConfig { workers, busy_poll: Duration::ZERO };
+    let config = SwitchConfig { workers, busy_poll: Duration::ZERO, ..SwitchConfig::default() };
     let switch = Switch::new(&config, &(Arc::new(|event| eprintln!("{event:?}")) as _)).unwrap();
     let overlay =
         Overlay::new(&switch, &OverlayConfig { addresses: vec![local], ..OverlayConfig::default() }).unwrap();

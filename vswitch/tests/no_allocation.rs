@@ -2,6 +2,7 @@
 #![allow(unsafe_code, clippy::unwrap_used)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -84,6 +85,20 @@ impl Receive for Silent {
     }
 }
 
+/// Takes everything by a descriptor, as a TAP does.
+struct Wire(File);
+
+impl Transmit for Wire {
+    fn send(&self, _: usize, frame: &mut Frame, _: &mut Frame) -> Result<(), DropReason> {
+        let bytes = frame.with_vnet().ok_or(DropReason::Malformed)?;
+        nix::unistd::write(&self.0, bytes).map(drop).map_err(|_| DropReason::Refused)
+    }
+
+    fn descriptor(&self, _: usize, _: Offload) -> Option<BorrowedFd<'_>> {
+        Some(self.0.as_fd())
+    }
+}
+
 /// Takes everything; after the last frame it says what was allocated meanwhile. `cut` has super-frames segmented, as a
 /// plain TAP does.
 struct Sink {
@@ -148,6 +163,10 @@ fn a_forwarded_frame_costs_no_allocation() {
         let silent: Box<dyn Receive> = Box::new(Silent(eventfd(0)));
         switch.add_port(&bridge, config("sink"), Box::new(sink), vec![silent]).unwrap();
     }
+    let null = File::options().write(true).open("/dev/null").unwrap();
+    let silent: Box<dyn Receive> = Box::new(Silent(eventfd(0)));
+    let wire = switch.add_port(&bridge, config("wire"), Box::new(Wire(null)), vec![silent]).unwrap();
+    let io_uring = switch.io_uring();
     let nowhere = Sink { taken: AtomicU64::new(0), cut: false, last: 0, done };
     let source =
         Source { ready: eventfd(1), frames, left: WARM_UP + FRAMES, after_warm_up: after_warm_up.clone() };
@@ -156,6 +175,10 @@ fn a_forwarded_frame_costs_no_allocation() {
 
     let allocations = end.recv().unwrap() - after_warm_up.load(SeqCst);
     assert_eq!(allocations, 0, "allocations while {FRAMES} frames were forwarded");
+    // Where there are rings the frames went through them to the end.
+    assert_eq!(switch.io_uring(), io_uring);
+    let written = wire.counters().snapshot().tx_frames;
+    assert!(written >= FRAMES, "{written} frames were written");
     let ports = bridge.ports();
     let sent: u64 = ports.iter().map(|p| p.counters().snapshot().tx_frames).sum();
     assert!(sent >= WARM_UP + FRAMES, "{sent} frames came through");

@@ -28,9 +28,11 @@ struct Host {
 
 impl Host {
     fn new(address: IpAddr, port: u16, config: &NetworkConfig) -> Self {
-        let switch =
-            Switch::new(&SwitchConfig { workers: 2, busy_poll: Duration::ZERO }, &(Arc::new(|_| {}) as _))
-                .unwrap();
+        let switch = Switch::new(
+            &SwitchConfig { workers: 2, busy_poll: Duration::ZERO, ..SwitchConfig::default() },
+            &(Arc::new(|_| {}) as _),
+        )
+        .unwrap();
         let overlay =
             Overlay::new(&switch, &OverlayConfig { addresses: vec![address], port, senders: 4 }).unwrap();
         let bridge = switch.add_bridge(&BridgeConfig::default());

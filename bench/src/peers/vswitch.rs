@@ -90,19 +90,25 @@ impl Peer for Vswitch {
     }
 
     fn start(&self, directory: &Path, tag: &str) -> Result<Box<dyn Switch>> {
-        Ok(Box::new(self.start_in(None, directory, tag)?))
+        Ok(Box::new(self.start_in(None, directory, tag, &[])?))
     }
 }
 
 impl Vswitch {
-    /// Starts it with its outside in `netns`, or here.
-    pub(crate) fn start_in(&self, netns: Option<&Netns>, directory: &Path, tag: &str) -> Result<Running> {
+    /// Starts it with its outside in `netns`, or here, and with more arguments.
+    pub(crate) fn start_in(
+        &self,
+        netns: Option<&Netns>,
+        directory: &Path,
+        tag: &str,
+        more: &[&str],
+    ) -> Result<Running> {
         let socket = directory.join("vswitch.sock");
         let host = format!("unix://{}", socket.display());
         let mut daemon = std::process::Command::new(&self.command.program);
         daemon.stdin(Stdio::null());
         daemon.args(["--host", &host, "daemon", "--data-dir"]).arg(directory.join("data"));
-        daemon.args(&self.command.daemon_arguments);
+        daemon.args(&self.command.daemon_arguments).args(more);
         let mut daemon = Process::spawn(daemon, netns)?;
         wait_for("the daemon to answer on its socket", START, || {
             daemon.check()?;

@@ -79,6 +79,15 @@ pub enum Command {
     Demo,
 }
 
+/// Values of `daemon --io-uring`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum IoUring {
+    /// Where the kernel lets them.
+    Auto,
+    /// Never.
+    Off,
+}
+
 /// `daemon`.
 #[derive(Debug, clap::Args)]
 pub struct Daemon {
@@ -91,6 +100,9 @@ pub struct Daemon {
     /// Microseconds a worker polls before it sleeps: less delay, more processor time
     #[arg(long, value_name = "USEC", default_value_t = 0)]
     pub busy_poll: u32,
+    /// Whether workers write small frames through io_uring: auto where the kernel lets them, or off
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = IoUring::Auto)]
+    pub io_uring: IoUring,
     /// End after this many seconds without containers
     #[arg(long, value_name = "SECONDS")]
     pub idle_exit: Option<u64>,
@@ -103,6 +115,9 @@ pub struct Daemon {
     /// Let containers reach the host's loopback at their gateway's address
     #[arg(long)]
     pub map_host_loopback: bool,
+    /// Congestion control of connections to the outside, such as cubic or bbr [default: the host's]
+    #[arg(long, value_name = "NAME")]
+    pub tcp_congestion: Option<String>,
     /// etcd cluster that keeps the overlay networks of all nodes: etcd://HOST:PORT[,HOST:PORT...], etcds:// behind TLS
     #[arg(long, env = "VSWITCH_STORE", value_name = "URL")]
     pub store: Option<vswitch::control::kv::StoreAddress>,
@@ -187,6 +202,9 @@ pub enum NatCommand {
         /// Of this container alone
         #[arg(long, value_name = "NAME")]
         container: Option<String>,
+        /// Go on with what becomes of flows, a line for each change
+        #[arg(short, long)]
+        watch: bool,
         /// How.
         #[command(flatten)]
         format: Format,

@@ -34,6 +34,7 @@ pub fn info(client: &Client, args: &Format) -> Outcome {
     println!("Networks: {}", v["Networks"]);
     println!("Ports: {}", v["Ports"]);
     println!("Workers: {}", v["Workers"]);
+    println!(" io_uring: {}", v["IoUring"].as_str().unwrap_or_default());
     for (label, value) in [
         ("Server Version", &info["ServerVersion"]),
         ("Kernel Version", &info["KernelVersion"]),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use vswitch::control::request::{CreateReply, CreateRequest};
 use vswitch::sandbox::spec::{ShimSpec, Target};
 
-use super::run::{create, launch, request};
+use super::run::{begin, create, launch, request};
 use crate::args::{Attach, Detach};
 use crate::client::{Client, quote};
 use crate::error::{Failure, Outcome};
@@ -46,9 +46,10 @@ pub fn attach(client: &Client, args: Attach) -> Outcome {
         auto_remove: true,
         ..request(args.network, None)?
     };
+    let shim = begin(true).map_err(|f| f.with_code(1))?;
     let CreateReply { id, dir, sandbox, ports, name_service, .. } = create(client, &request)?;
     let spec = ShimSpec { id, dir, sandbox, ports, name_service, detached: true };
-    launch(client, &spec).map_err(|f| f.with_code(1))?;
+    launch(client, shim, &spec).map_err(|f| f.with_code(1))?;
     println!("{}", spec.id);
     Ok(0)
 }

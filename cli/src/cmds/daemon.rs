@@ -11,7 +11,7 @@ use vswitch::control::{node, paths};
 use vswitch::dataplane::SwitchConfig;
 use vswitch::sandbox::channel::Channel;
 
-use crate::args::Daemon;
+use crate::args::{Daemon, IoUring};
 use crate::error::{Failure, Outcome};
 use crate::start::{Readiness, report};
 
@@ -27,6 +27,7 @@ pub fn run(host: Option<&str>, args: &Daemon, starter: Option<&Channel>) -> Outc
             switch.workers = workers.into();
         }
         switch.busy_poll = Duration::from_micros(args.busy_poll.into());
+        switch.io_uring = args.io_uring == IoUring::Auto;
         let sharing = args.store.as_ref().map(|store| sharing(args, store)).transpose()?;
         let members = args.store.as_ref().map(|store| store.members.as_slice());
         // One address in all: who is known by it also sends from it.
@@ -39,6 +40,7 @@ pub fn run(host: Option<&str>, args: &Daemon, starter: Option<&Channel>) -> Outc
             idle_exit: args.idle_exit.map(Duration::from_secs),
             live_restore: args.live_restore,
             host: HostSide { interface: args.host_interface, map_loopback: args.map_host_loopback },
+            congestion: args.tcp_congestion.as_deref().map(Into::into),
             tunnels: TunnelConfig { advertise, port: args.vxlan_port },
         };
         serve::run(&config, || report(starter, &Readiness::Ready)).map_err(|e| Failure::new(e.to_string()))

@@ -4,14 +4,12 @@ use jiff::Zoned;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
+use super::feed::Feed;
 use crate::args::{Events, filters};
-use crate::client::{Client, Stream, quote};
+use crate::client::{Client, quote};
 use crate::error::{Failure, Outcome};
 use crate::format::{Template, escape};
 use crate::{stdout, time};
-
-/// Bytes that one event may have.
-const LIMIT: usize = 4 << 20;
 
 /// Watches what happens, until interrupted or until `--until`.
 ///
@@ -20,7 +18,7 @@ const LIMIT: usize = 4 << 20;
 pub fn run(client: &Client, args: &Events) -> Outcome {
     let style = Style::new(args.format.as_deref())?;
     let path = path(args, &Zoned::now())?;
-    let mut events = Feed { stream: client.stream(&path)?, buffer: Vec::new() };
+    let mut events = Feed::new(client.stream(&path)?);
     while let Some(event) = events.next()? {
         if !stdout::put(&style.print(&event, &TimeZone::system())?)? {
             break;
@@ -38,42 +36,6 @@ fn path(args: &Events, now: &Zoned) -> Result<String, Failure> {
     }
     query.extend(filters(&args.filter).map(|filters| format!("filters={}", quote(&filters))));
     Ok(if query.is_empty() { "/events".to_owned() } else { format!("/events?{}", query.join("&")) })
-}
-
-/// JSON values one after the other.
-struct Feed<'a> {
-    stream: Stream<'a>,
-    buffer: Vec<u8>,
-}
-
-impl Feed<'_> {
-    fn next(&mut self) -> Result<Option<Value>, Failure> {
-        loop {
-            if let Some(event) = take(&mut self.buffer)? {
-                return Ok(Some(event));
-            }
-            match self.stream.piece()? {
-                Some(piece) => self.buffer.extend_from_slice(&piece),
-                None => return Ok(None),
-            }
-        }
-    }
-}
-
-/// Takes the first value out of `buffer`; `None` while it is not whole.
-fn take(buffer: &mut Vec<u8>) -> Result<Option<Value>, Failure> {
-    let mut values = serde_json::Deserializer::from_slice(buffer).into_iter::<Value>();
-    match values.next() {
-        Some(Ok(value)) => {
-            let end = values.byte_offset();
-            buffer.drain(..end);
-            Ok(Some(value))
-        }
-        Some(Err(e)) if !e.is_eof() || buffer.len() > LIMIT => {
-            Err(Failure::new(format!("the daemon's answer makes no sense: {e}")))
-        }
-        _ => Ok(None),
-    }
 }
 
 /// How events are printed.
@@ -182,23 +144,6 @@ mod tests {
         assert_eq!(print(Some(format), &event()), "network\tconnect  1763714760123456000 c1 \"n1\"\n");
         assert!(print(Some("{{.Nothing}}"), &event()).contains("Nothing"));
         assert!(print(Some("{{.Type"), &event()).starts_with("template parsing error"));
-    }
-
-    #[test]
-    fn events_are_read_however_they_are_cut() {
-        let sent = format!("{}\n{}{}\n", event(), json!({"Type": "container"}), json!({"Type": "ä"}));
-        for size in 1..=sent.len() {
-            let (mut buffer, mut seen) = (Vec::new(), Vec::new());
-            for piece in sent.as_bytes().chunks(size) {
-                buffer.extend_from_slice(piece);
-                while let Some(event) = take(&mut buffer).unwrap() {
-                    seen.push(event["Type"].clone());
-                }
-            }
-            assert_eq!(seen, ["network", "container", "ä"], "{size}");
-        }
-        assert!(take(&mut b"{\"Type\": nonsense}".to_vec()).is_err());
-        assert!(take(&mut [b"\"".as_slice(), &vec![b'x'; LIMIT]].concat()).is_err());
     }
 
     #[test]

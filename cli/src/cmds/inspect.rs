@@ -27,7 +27,21 @@ pub(super) fn look_up(names: &[String], look: impl Fn(&str) -> Result<Value, Fai
 /// # Errors
 /// When the format makes no sense.
 pub fn run(client: &Client, args: &Inspect) -> Outcome {
-    let container = |name: &str| client.get(&format!("/containers/{}/json", quote(name)));
+    let container = |name: &str| {
+        let mut seen = client.get(&format!("/containers/{}/json", quote(name)))?;
+        // What Docker has no words for: how the world knows its connections.
+        let id = quote(seen["Id"].as_str().unwrap_or_default());
+        let flows = match client.get(&format!("/vswitch/nat?container={id}")) {
+            Ok(mut answer) => answer["Flows"].take(),
+            // It has gone meanwhile.
+            Err(failure) if failure.is_not_found() => Value::Array(Vec::new()),
+            Err(failure) => return Err(failure),
+        };
+        if let Some(fields) = seen["Vswitch"].as_object_mut() {
+            fields.insert("Flows".into(), flows);
+        }
+        Ok(seen)
+    };
     let network = |name: &str| client.get(&format!("/networks/{}", quote(name)));
     let (found, status) = look_up(&args.names, |name| match args.kind {
         Some(Kind::Container) => container(name),

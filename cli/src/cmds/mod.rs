@@ -9,6 +9,7 @@ pub mod daemon;
 pub mod demo;
 pub mod events;
 pub mod exec;
+mod feed;
 pub mod inspect;
 pub mod nat;
 pub mod network;

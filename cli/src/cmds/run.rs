@@ -6,7 +6,7 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
 use vswitch::control::request::{CreateReply, CreateRequest};
-use vswitch::sandbox::shim;
+use vswitch::sandbox::shim::{self, Waiting};
 use vswitch::sandbox::spec::ShimSpec;
 
 use crate::args::{NetworkFlags, Run};
@@ -54,13 +54,18 @@ pub(super) fn request(flags: NetworkFlags, hostname: Option<&str>) -> Result<Cre
     })
 }
 
-/// Starts a reserved container's shim and has the daemon take it over; gives the reservation back
+/// Starts the process that is to hold a container.
+pub(super) fn begin(detached: bool) -> Result<Waiting, Failure> {
+    shim::begin(detached).map_err(|(message, code)| Failure::new(message).with_code(code))
+}
+
+/// Has the shim set a reserved container up and has the daemon take it over; gives the reservation back
 /// if that fails.
-pub(super) fn launch(client: &Client, spec: &ShimSpec) -> Result<Child, Failure> {
+pub(super) fn launch(client: &Client, shim: Waiting, spec: &ShimSpec) -> Result<Child, Failure> {
     let cancel = || {
         let _ = client.delete(&format!("/containers/{}?force=1", spec.id));
     };
-    let (mut child, channel) = shim::spawn(spec).map_err(|(message, code)| {
+    let (mut child, channel) = shim.set_up(spec).map_err(|(message, code)| {
         cancel();
         Failure::new(message).with_code(code)
     })?;
@@ -100,11 +105,12 @@ pub fn run(client: &Client, args: Run) -> Outcome {
         ..request(args.network, args.hostname.as_deref()).map_err(own)?
     };
     let request = CreateRequest { hostname: args.hostname, ..request };
+    let shim = begin(detached)?;
     let reply = create(client, &request).map_err(own)?;
     let signals = if detached { None } else { Some(hold_signals().map_err(own)?) };
     let CreateReply { id, dir, sandbox, ports, name_service, .. } = reply;
     let spec = ShimSpec { id: id.clone(), dir, sandbox, ports, name_service, detached };
-    let mut child = launch(client, &spec).map_err(own)?;
+    let mut child = launch(client, shim, &spec).map_err(own)?;
     let Some(signals) = signals else {
         println!("{id}");
         return Ok(0);

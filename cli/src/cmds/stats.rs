@@ -101,6 +101,18 @@ fn table(bridge: &Value) -> String {
     )
 }
 
+/// What address translation has dropped or refused, in a line; empty if that is nothing.
+fn translation(nat: &Value) -> String {
+    let counters = nat["Counters"].as_object().into_iter().flatten();
+    let drops = counters.filter(|(name, _)| *name != "flows_opened");
+    let drops: Vec<String> = drops.map(|(name, count)| format!("{} {count}", escape(name))).collect();
+    if drops.is_empty() {
+        String::new()
+    } else {
+        format!("\naddress translation, drops: {}\n", drops.join(", "))
+    }
+}
+
 /// Prints counters.
 ///
 /// # Errors
@@ -113,6 +125,7 @@ pub fn run(client: &Client, args: &Stats) -> Outcome {
     let mut text = output.print(&ports, &STATS)?;
     if matches!(output, Output::Table) && args.name.is_none() {
         text.extend(bridges.iter().map(table));
+        text.push_str(&translation(&client.get("/vswitch/nat")?));
     }
     stdout::put(&text)?;
     Ok(0)

@@ -32,7 +32,7 @@ fn daemon() -> Mock {
             "NetworkSettings": {"Networks": {"bridge": {}, "my": {}}},
         }])),
         "GET /containers/web/json" | "GET /containers/cccc/json" => ok(&json!({
-            "Id": "c".repeat(64), "Name": "/web",
+            "Id": "c".repeat(64), "Name": "/web", "Vswitch": {"ShimPid": 7},
             "NetworkSettings": {
                 "Ports": {
                     "80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "8080"}, {"HostIp": "::", "HostPort": "8080"}],
@@ -53,6 +53,9 @@ fn daemon() -> Mock {
             {"Network": "bridge", "Port": 2, "Mac": "02:42:ac:11:00:02", "Vlan": 0, "Static": false, "Age": 0.0},
         ])),
         "GET /vswitch/bridges/my/fdb" => ok(&json!([])),
+        "GET /vswitch/nat" => {
+            ok(&json!({"Flows": [{"Outside": "192.0.2.1:7"}], "Counters": {"flows_opened": 1}}))
+        }
         "GET /vswitch/ports/nobody" => refuse(404, "no port nobody"),
         other if other.starts_with("GET /containers/") => refuse(404, "No such container: nobody"),
         _ => refuse(404, "network nobody not found"),
@@ -85,12 +88,20 @@ fn ps_knows_several_networks() {
 fn inspect_looks_for_a_network_where_no_container_is() {
     let daemon = daemon();
     assert_eq!(daemon.ok(&["inspect", "-f", "{{.Name}}", "web", "my"]), "/web\nmy\n");
-    assert_eq!(daemon.lines(), ["GET /containers/web/json", "GET /containers/my/json", "GET /networks/my"]);
+    let flows = format!("GET /vswitch/nat?container={}", "c".repeat(64));
+    let asked = ["GET /containers/web/json", flows.as_str(), "GET /containers/my/json", "GET /networks/my"];
+    assert_eq!(daemon.lines(), asked);
     let ended = daemon.run(&["inspect", "nobody"]);
     assert_eq!(
         (ended.stdout.as_str(), ended.stderr.as_str(), ended.status),
         ("[]\n", "vswitch: Error: No such object: nobody\n", Some(1))
     );
+}
+
+#[test]
+fn inspect_of_a_container_has_its_flows() {
+    let outside = "{{range .Vswitch.Flows}}{{.Outside}}{{end}}";
+    assert_eq!(daemon().ok(&["inspect", "-f", outside, "web"]), "192.0.2.1:7\n");
 }
 
 #[test]

@@ -12,6 +12,7 @@ use slab::Slab;
 use super::{
     Inside, SendError,
     build::Route,
+    events::Journal,
     fragments::Splitter,
     host::{Host, InsideId, Way},
     icmp_error::{self, Trouble},
@@ -47,6 +48,17 @@ pub(crate) struct Packet {
     pub(crate) may_fragment: bool,
 }
 
+/// Where a new flow goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Target {
+    /// To this address.
+    Outside(IpAddr),
+    /// To the gateway, where nobody listens.
+    Nobody,
+    /// The container may open none.
+    Forbidden,
+}
+
 /// The state that is nobody's own.
 pub(crate) struct Core {
     pub(crate) config: Config,
@@ -67,6 +79,8 @@ pub(crate) struct Core {
     pub(crate) sessions: usize,
     /// What people have to be told, and were not yet.
     pub(crate) notices: Notices,
+    /// What becomes of flows, while somebody watches.
+    pub(crate) journal: Option<Box<Journal>>,
 }
 
 impl Core {
@@ -87,6 +101,7 @@ impl Core {
             splitter: Splitter::new(now),
             sessions: 0,
             notices: Notices::default(),
+            journal: None,
         })
     }
 
@@ -135,7 +150,7 @@ impl Core {
         }
         let way = host.way(destination);
         let reason = match way {
-            Ok(Way::Out(_)) if hops <= 1 => Reason::HopsExhausted,
+            Ok(Way::Out(_) | Way::Answer) if hops <= 1 => Reason::HopsExhausted,
             Ok(way) => {
                 return Ok(Packet { inside, l3, ip, source, destination, way, tos, hops, may_fragment });
             }
@@ -143,7 +158,6 @@ impl Core {
         };
         let trouble = match reason {
             Reason::HopsExhausted => Trouble::HopsExhausted,
-            Reason::NoOutbound => Trouble::Prohibited,
             // Nobody is told of a packet to a group (RFC 1122, section 3.2.2).
             _ => return Err(reason),
         };
@@ -151,10 +165,17 @@ impl Core {
         Err(reason)
     }
 
-    /// Where a flow that shall go to `real` goes now; `None` where the machine has no address of
-    /// its own to go to.
-    pub(crate) fn target(&self, real: IpAddr) -> Option<IpAddr> {
-        if real.is_unspecified() { self.config.own_address?(real.is_ipv6()) } else { Some(real) }
+    /// Where a flow goes that a container opens now.
+    pub(crate) fn target(&self, way: Way) -> Target {
+        let to = match way {
+            Way::Out(any) if any.is_unspecified() => {
+                self.config.own_address.and_then(|own| own(any.is_ipv6()))
+            }
+            Way::Out(real) => Some(real),
+            Way::Gateway => None,
+            Way::Answer => return Target::Forbidden,
+        };
+        to.map_or(Target::Nobody, Target::Outside)
     }
 
     /// Checks the checksum of the transport, where it is complete and was not verified yet.

@@ -18,6 +18,8 @@ pub(crate) enum Way {
     Out(IpAddr),
     /// To the gateway itself.
     Gateway,
+    /// Nowhere, but for what answers those outside: the container may not open flows.
+    Answer,
 }
 
 /// A container and what it uses.
@@ -105,7 +107,7 @@ impl Host {
         if within || !is_routable(destination) {
             return Err(Reason::ForbiddenDestination);
         }
-        if self.config.outbound { Ok(Way::Out(destination)) } else { Err(Reason::NoOutbound) }
+        Ok(if self.config.outbound { Way::Out(destination) } else { Way::Answer })
     }
 
     /// Whether the container can be shown `client` as the source of a packet.
@@ -193,7 +195,7 @@ mod tests {
         assert_eq!(host.way(ip("172.17.0.1")), Ok(Way::Out(ip("127.0.0.1"))));
         assert_eq!(host.way(ip("192.0.2.1")), Ok(Way::Out(ip("192.0.2.1"))));
         host.config.outbound = false;
-        assert_eq!(host.way(ip("192.0.2.1")), Err(Reason::NoOutbound));
+        assert_eq!(host.way(ip("192.0.2.1")), Ok(Way::Answer));
     }
 
     #[test]

@@ -14,6 +14,7 @@
 mod build;
 mod claims;
 mod core;
+mod events;
 mod fragments;
 mod host;
 mod icmp;
@@ -21,7 +22,8 @@ mod icmp_error;
 mod notice;
 mod outside;
 #[cfg(test)]
-mod rfc;
+pub(crate) mod rfc;
+mod sessions;
 mod tcp;
 #[cfg(test)]
 mod tests;
@@ -44,16 +46,19 @@ use self::{
     udp::Udp,
 };
 pub use self::{
+    events::{Change, FlowEvent},
     host::InsideId,
     notice::Notice,
     tcp::{ListenError, Listener, PublishId, Publisher},
     udp::{UdpListener, UdpPublishId},
-    view::{Direction, FlowInfo, InsideInfo},
+    view::{Direction, FlowInfo, InsideInfo, Sides},
 };
 use crate::{
     config::{Config, InsideConfig},
     counters::{Counters, Reason},
-    sys::{self, Clock},
+    flow::{FlowKey, Transport},
+    session::Key,
+    sys::{self, Clock, Look, Manner, TcpSocket},
 };
 
 /// Why a frame was not sent to a container.
@@ -79,12 +84,20 @@ pub trait Inside {
 /// Why there can be no engine.
 #[derive(Debug, thiserror::Error)]
 pub enum NewEngineError {
-    /// The kernel cannot look into TCP sockets at an offset.
-    #[error("this kernel has no SO_PEEK_OFF for TCP sockets, which came with Linux 6.9")]
-    PeekOffset,
     /// A descriptor could not be had.
     #[error("the engine's descriptors cannot be made: {0}")]
     Descriptors(#[from] io::Error),
+    /// The kernel has no such congestion control, or does not let this process use it.
+    #[error(
+        "TCP cannot use the congestion control {name}: {error}; /proc/sys/net/ipv4/tcp_allowed_congestion_control \
+         has those that everybody may use"
+    )]
+    Congestion {
+        /// Its name.
+        name: Box<str>,
+        /// What the kernel says.
+        error: io::Error,
+    },
 }
 
 /// Address translation for some containers.
@@ -105,14 +118,19 @@ impl Engine {
     ///
     /// # Errors
     /// [`NewEngineError`] if this kernel lacks what it needs.
-    pub fn new(config: Config) -> Result<Self, NewEngineError> {
-        if !sys::can_peek_at_offset().map_err(io::Error::from)? {
-            return Err(NewEngineError::PeekOffset);
+    pub fn new(mut config: Config) -> Result<Self, NewEngineError> {
+        config.tcp.peek_from_start |= !sys::can_peek_at_offset().map_err(io::Error::from)?;
+        let manner = Manner {
+            look: if config.tcp.peek_from_start { Look::FromStart } else { Look::AtOffset },
+            congestion: config.tcp.congestion.clone(),
+        };
+        if let (Err(error), Some(name)) = (TcpSocket::new(false, &manner), &manner.congestion) {
+            return Err(NewEngineError::Congestion { name: name.clone(), error: error.into() });
         }
         let core = Core::new(config)?;
         Ok(Self {
             core,
-            tcp: Tcp::new(),
+            tcp: Tcp::new(manner),
             udp: Udp::new(),
             icmp: Icmp::new(),
             fragments: Fragments::default(),
@@ -306,6 +324,35 @@ impl Engine {
     pub fn flows(&self) -> impl Iterator<Item = FlowInfo> + '_ {
         let now = Clock::now();
         self.tcp.flows(now).chain(self.udp.flows(now)).chain(self.icmp.flows(now))
+    }
+
+    /// How the world knows the flow that a container's packets with this key belong to.
+    #[must_use]
+    pub fn sides(&self, inside: InsideId, key: &FlowKey) -> Option<Sides> {
+        let (local, remote) = (key.source, key.destination);
+        match key.transport {
+            Transport::Tcp => self.tcp.sides(inside, local, remote),
+            Transport::Udp => self.udp.sides(&Key { inside, local, remote }),
+            Transport::EchoRequest => self.icmp.sides(&Key { inside, local, remote }),
+            Transport::EchoReply => None,
+        }
+    }
+
+    /// Begins to keep what becomes of flows, or ends it. While it is kept it has to be taken with
+    /// [`Engine::take_events`] after each batch and turn.
+    pub fn watch(&mut self, on: bool) {
+        if on && self.core.journal.is_none() {
+            self.tcp.begin_to_tell();
+        }
+        if on != self.core.journal.is_some() {
+            self.core.journal = on.then(Box::default);
+        }
+    }
+
+    /// Hands out what has become of flows since the last time, the oldest first. Returns how many
+    /// events more there were than are kept: those were lost after the ones handed out.
+    pub fn take_events(&mut self, each: impl FnMut(FlowEvent)) -> u64 {
+        self.core.journal.as_mut().map_or(0, |journal| journal.take(each))
     }
 
     /// What a container uses; `None` if there is no such container.

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Errors taken from a socket before others have their turn.
-pub(crate) const TROUBLES: usize = 64;
+const TROUBLES: usize = 64;
 /// Bytes of an error's quote that are looked at.
 pub(crate) const QUOTE: usize = 1280;
 
@@ -88,6 +88,46 @@ pub(crate) fn send_one(
 /// Tells a container what became of its packet.
 pub(crate) fn tell(core: &mut Core, packet: &Packet, trouble: Trouble, quote: &[u8], out: &mut dyn Inside) {
     core.tell(packet.inside, trouble, packet.source, packet.destination, quote, out);
+}
+
+/// What a socket had to tell.
+#[derive(Default)]
+pub(crate) struct Told {
+    /// The MTU in bytes of a path for which the host found a message too long.
+    pub(crate) mtu: Option<u32>,
+    /// There may be more.
+    pub(crate) more: bool,
+}
+
+/// Takes what a socket has to tell of messages that were sent. Errors from outside, with the start
+/// of the message that met with one, go to `pass`; they neither refresh a session nor end it (RFC
+/// 5508, requirement 6; RFC 4787, requirement 12).
+pub(crate) fn take_troubles(
+    core: &mut Core,
+    socket: &DatagramSocket,
+    quote: &mut [u8],
+    mut pass: impl FnMut(&mut Core, &sys::Trouble, &mut [u8]) -> Result<(), Reason>,
+) -> Told {
+    let mut told = Told::default();
+    for _ in 0..TROUBLES {
+        let trouble = match socket.next_trouble(quote) {
+            Ok(trouble) => trouble,
+            Err(Errno::INTR) => continue,
+            Err(_) => return told,
+        };
+        if trouble.offender.is_none() {
+            if trouble.too_big {
+                told.mtu = Some(trouble.info);
+            }
+            continue;
+        }
+        let message = quote.get_mut(..trouble.len).unwrap_or(&mut []);
+        if let Err(reason) = pass(core, &trouble, message) {
+            core.counters.count(reason);
+        }
+    }
+    told.more = true;
+    told
 }
 
 /// What an ICMP error from outside is to a container, whose IP version may be another one.

@@ -45,6 +45,15 @@ pub struct FlowInfo {
     pub packets_in: u64,
 }
 
+/// The ends of a flow as the world knows them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Sides {
+    /// The container's end. Its address is unspecified while the host's routes alone know it.
+    pub outside: SocketAddr,
+    /// The far end; of an echo with port 0.
+    pub remote: SocketAddr,
+}
+
 /// What a container uses at one moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct InsideInfo {

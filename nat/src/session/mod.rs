@@ -406,28 +406,34 @@ impl<M> Table<M> {
         self.unsettled.get(&inside).and_then(List::oldest)
     }
 
-    /// The container has sent `bytes` of data, which keeps the session alive.
-    pub fn sent(&mut self, session: u32, bytes: usize, now: Time) {
-        let Some(entry) = self.sessions.get_mut(session as usize) else { return };
+    /// The container has sent `bytes` of data, which keeps the session alive. Returns whether this is
+    /// its first answer.
+    pub fn sent(&mut self, session: u32, bytes: usize, now: Time) -> bool {
+        let Some(entry) = self.sessions.get_mut(session as usize) else { return false };
         entry.traffic.bytes_out += bytes as u64;
         entry.traffic.packets_out += 1;
         (entry.heard, entry.refreshed) = (now, now);
         if entry.stage == Stage::Asked {
             entry.stage = Stage::Answered;
         }
+        let Traffic { packets_out, packets_in, .. } = entry.traffic;
         self.look_for_conversation(session, now);
+        packets_out == 1 && packets_in > 0
     }
 
-    /// The far end has sent `bytes` of data, which keeps the session alive if it is to.
-    pub fn received(&mut self, session: u32, bytes: usize, refresh: bool, now: Time) {
-        let Some(entry) = self.sessions.get_mut(session as usize) else { return };
+    /// The far end has sent `bytes` of data, which keeps the session alive if it is to. Returns whether
+    /// this is its first answer.
+    pub fn received(&mut self, session: u32, bytes: usize, refresh: bool, now: Time) -> bool {
+        let Some(entry) = self.sessions.get_mut(session as usize) else { return false };
         entry.traffic.bytes_in += bytes as u64;
         entry.traffic.packets_in += 1;
         entry.heard = now;
         if refresh {
             entry.refreshed = now;
         }
+        let Traffic { packets_out, packets_in, .. } = entry.traffic;
         self.look_for_conversation(session, now);
+        packets_in == 1 && packets_out > 0
     }
 
     fn look_for_conversation(&mut self, session: u32, now: Time) {

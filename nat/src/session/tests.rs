@@ -142,7 +142,9 @@ impl Subject {
     fn receive(&mut self, host: u8, from: SocketAddr, now: Time) -> Option<u8> {
         let mapping = self.table.mapping_of(InsideId(host.into()), local(host))?;
         match self.table.arrival(mapping, from, None, self.filtering) {
-            Arrival::Session(session) => self.table.received(session, 1, self.refresh, now),
+            Arrival::Session(session) => {
+                self.table.received(session, 1, self.refresh, now);
+            }
             Arrival::Stranger => {}
             Arrival::Filtered => return None,
         }

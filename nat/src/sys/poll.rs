@@ -61,7 +61,7 @@ impl Poll {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 thread_local! {
     /// How much later it is for tests on this thread.
     static AHEAD: std::cell::Cell<std::time::Duration> = const { std::cell::Cell::new(std::time::Duration::ZERO) };
@@ -89,13 +89,13 @@ impl Clock {
         let now = clock_gettime(ClockId::Monotonic);
         let now =
             Time::from_micros(now.tv_sec.unsigned_abs() * 1_000_000 + now.tv_nsec.unsigned_abs() / 1000);
-        #[cfg(test)]
+        #[cfg(any(test, feature = "fuzzing"))]
         let now = now + AHEAD.get();
         now
     }
 
     /// Lets time pass on this thread: from now on it is `by` later than it is.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn pass(by: std::time::Duration) {
         AHEAD.set(AHEAD.get() + by);
     }

@@ -12,11 +12,12 @@ use rustix::{
     io::{self, Errno},
     net::{
         AddressFamily, RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketFlags,
-        SocketType, acceptfrom_with, bind, connect, getsockname, listen, recvmsg, sendmsg, shutdown,
-        socket_with, sockopt,
+        SocketType, acceptfrom_with, bind, connect, getpeername, getsockname, listen, recvmsg, sendmsg,
+        shutdown, socket_with, sockopt,
     },
 };
 
+use super::peek::peek_from_start;
 use crate::tcp::outside::{Outside, Peeked};
 
 /// How many connections may wait in a listening socket; the kernel keeps it to `somaxconn`.
@@ -26,8 +27,27 @@ const BACKLOG: i32 = 4096;
 #[derive(Debug)]
 pub(crate) struct TcpSocket {
     fd: OwnedFd,
-    /// Where the kernel peeks next, in bytes from the first that was not discarded.
-    peek_at: u32,
+    /// Where the kernel peeks next, in bytes from the first that was not discarded. `None` where it
+    /// always does so from there.
+    peek_at: Option<u32>,
+}
+
+/// How receive queues are looked into.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum Look {
+    /// At an offset, which the kernel keeps.
+    #[default]
+    AtOffset,
+    /// From the start; what lies before the offset is skipped.
+    FromStart,
+}
+
+/// How sockets are used.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Manner {
+    pub(crate) look: Look,
+    /// Congestion control; `None` for the host's.
+    pub(crate) congestion: Option<Box<str>>,
 }
 
 /// The kernel keeps a peek offset for TCP sockets (`SO_PEEK_OFF`, Linux 6.9 and later).
@@ -55,23 +75,29 @@ fn set_peek_offset(fd: BorrowedFd<'_>, offset: libc::c_int) -> io::Result<()> {
     if done == 0 { Ok(()) } else { Err(last_error()) }
 }
 
-fn last_error() -> Errno {
+pub(super) fn last_error() -> Errno {
     Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
 }
 
 impl TcpSocket {
     /// A socket that is not bound and not connected.
-    pub(crate) fn new(v6: bool) -> io::Result<Self> {
-        Self::set_up(stream_socket(v6)?)
+    pub(crate) fn new(v6: bool, manner: &Manner) -> io::Result<Self> {
+        Self::set_up(stream_socket(v6)?, manner)
     }
 
-    fn set_up(fd: OwnedFd) -> io::Result<Self> {
-        set_peek_offset(fd.as_fd(), 0)?;
+    fn set_up(fd: OwnedFd, manner: &Manner) -> io::Result<Self> {
+        let look = manner.look;
+        if look == Look::AtOffset {
+            set_peek_offset(fd.as_fd(), 0)?;
+        }
+        if let Some(name) = &manner.congestion {
+            sockopt::set_tcp_congestion(&fd, name)?;
+        }
         // The container decides what makes a segment and has its own answer to urgent data.
         sockopt::set_tcp_nodelay(&fd, true)?;
         sockopt::set_socket_oobinline(&fd, true)?;
         sockopt::set_socket_keepalive(&fd, true)?;
-        Ok(Self { fd, peek_at: 0 })
+        Ok(Self { fd, peek_at: (look == Look::AtOffset).then_some(0) })
     }
 
     /// A socket that listens at `address`. On [::] it takes IPv6 only, as 0.0.0.0 has its own.
@@ -87,10 +113,10 @@ impl TcpSocket {
     }
 
     /// Takes a connection from a listening socket, and who made it.
-    pub(crate) fn accept(listener: BorrowedFd<'_>) -> io::Result<(Self, SocketAddr)> {
+    pub(crate) fn accept(listener: BorrowedFd<'_>, manner: &Manner) -> io::Result<(Self, SocketAddr)> {
         let (fd, from) = acceptfrom_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?;
         let from = from.and_then(|from| SocketAddr::try_from(from).ok()).ok_or(Errno::CONNABORTED)?;
-        Ok((Self::set_up(fd)?, from))
+        Ok((Self::set_up(fd, manner)?, from))
     }
 
     /// Binds to `port` of `address`. Alone: nobody else may have the port. Shared: other sockets
@@ -136,6 +162,11 @@ impl TcpSocket {
         getsockname(&self.fd).ok().and_then(|address| SocketAddr::try_from(address).ok())
     }
 
+    /// Whom it is connected to.
+    pub(crate) fn peer(&self) -> Option<SocketAddr> {
+        getpeername(&self.fd).ok().flatten().and_then(|address| SocketAddr::try_from(address).ok())
+    }
+
     /// Closes it so that the other side sees a reset.
     pub(crate) fn reset(self) {
         let _ = sockopt::set_socket_linger(&self.fd, Some(Duration::ZERO));
@@ -159,15 +190,18 @@ impl Outside for TcpSocket {
     }
 
     fn peek(&mut self, offset: u32, into: &mut [IoSliceMut<'_>]) -> io::Result<Peeked> {
-        if self.peek_at != offset {
+        let Some(at) = &mut self.peek_at else {
+            return peek_from_start(self.fd.as_fd(), offset as usize, into);
+        };
+        if *at != offset {
             set_peek_offset(self.fd.as_fd(), offset.min(i32::MAX as u32).cast_signed())?;
-            self.peek_at = offset;
+            *at = offset;
         }
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
         match recvmsg(&self.fd, into, &mut RecvAncillaryBuffer::default(), flags) {
             Ok(message) if message.bytes == 0 => Ok(Peeked::End),
             Ok(message) => {
-                self.peek_at = self.peek_at.saturating_add(message.bytes as u32);
+                *at = at.saturating_add(message.bytes as u32);
                 Ok(Peeked::Data(message.bytes))
             }
             Err(Errno::AGAIN | Errno::INTR) => Ok(Peeked::Nothing),
@@ -184,7 +218,7 @@ impl Outside for TcpSocket {
         };
         let done = usize::try_from(done).map_err(|_| last_error())?;
         // The kernel moves its offset along.
-        self.peek_at = self.peek_at.saturating_sub(done as u32);
+        self.peek_at = self.peek_at.map(|at| at.saturating_sub(done as u32));
         Ok(done)
     }
 

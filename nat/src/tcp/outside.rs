@@ -11,6 +11,8 @@ pub enum Peeked {
     Data(usize),
     /// Nothing there yet.
     Nothing,
+    /// There is something, but it is not seen before what lies in front of it is discarded.
+    Blocked,
     /// The other side has closed its half, and everything before that was seen.
     End,
 }

@@ -74,6 +74,8 @@ pub struct Sender {
     duplicates: u8,
     /// What may be under way after a timeout; `None` when there is no such bound.
     congestion: Option<u32>,
+    /// What may be under way at any time.
+    most: u32,
     /// Where the stream ends, which is the FIN's number.
     end: Option<Seq>,
     loss: Option<Box<Loss>>,
@@ -86,7 +88,15 @@ impl Sender {
     /// data in a segment and shifts its windows by `scale`.
     #[must_use]
     pub fn new(first: Seq, mss: u16, scale: u8, sack: bool, rtt: Rtt) -> Self {
-        Self { una: first, nxt: first, max: first, mss, scale: scale.min(14), sack, rtt, ..Self::default() }
+        let scale = scale.min(14);
+        Self { una: first, nxt: first, max: first, mss, scale, sack, rtt, most: u32::MAX, ..Self::default() }
+    }
+
+    /// No more than `most` bytes are to be under way.
+    #[must_use]
+    pub const fn at_most(mut self, most: u32) -> Self {
+        self.most = most;
+        self
     }
 
     /// The first number not acknowledged.
@@ -145,7 +155,7 @@ impl Sender {
     /// Bytes that may still be sent.
     fn room(&self) -> u32 {
         let bound = self.congestion.map_or(self.window, |congestion| congestion.min(self.window));
-        (self.una + bound).after(self.nxt)
+        (self.una + bound.min(self.most)).after(self.nxt)
     }
 
     /// The window was taken back: not even what was sent before may be sent.

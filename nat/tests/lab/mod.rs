@@ -16,6 +16,7 @@ use std::{
     os::fd::{AsFd, OwnedFd},
     sync::mpsc::{Receiver, Sender, channel},
     thread::JoinHandle,
+    time::{Duration, Instant},
 };
 
 use nat::{
@@ -40,6 +41,10 @@ pub const WORLD6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
 
 /// Frames taken from the TAP before the batch is over.
 const BATCH: usize = 64;
+/// Longer than anything takes that is waited for.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// Between two looks at what tells nobody of its changes.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// The container behind its TAP.
 struct Port {
@@ -59,7 +64,8 @@ impl Inside for Port {
     }
 }
 
-type Job = Box<dyn FnOnce(&mut Engine, InsideId, &mut Port) + Send>;
+/// True when it is done; otherwise it is tried again whenever the engine has done something.
+type Job = Box<dyn FnMut(&mut Engine, InsideId, &mut Port) -> bool + Send>;
 
 /// Namespaces, and an engine on a thread of its own.
 pub struct Lab {
@@ -97,6 +103,8 @@ impl Lab {
 
         let (jobs, inbox) = channel();
         let wake = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC).expect("an eventfd");
+        let mut config = config;
+        config.tcp.peek_from_start |= crate::PEEK_FROM_START;
         let waker = wake.try_clone().expect("an eventfd");
         let path = router.path();
         let thread = std::thread::spawn(move || {
@@ -114,17 +122,30 @@ impl Lab {
         &self,
         question: impl FnOnce(&mut Engine, InsideId) -> T + Send + 'static,
     ) -> T {
+        let mut question = Some(question);
+        self.until("the engine's answer", move |engine, id| question.take().map(|ask| ask(engine, id)))
+    }
+
+    /// Waits until the engine is so; looks whenever it has done something. Panics after a long time.
+    pub fn until<T: Send + 'static>(
+        &self,
+        what: &str,
+        mut check: impl FnMut(&mut Engine, InsideId) -> Option<T> + Send + 'static,
+    ) -> T {
         let (answer, answers) = channel();
-        self.run(move |engine, id, _| drop(answer.send(question(engine, id))));
-        answers.recv().expect("the engine's answer")
+        self.run(move |engine, id, _| check(engine, id).map(|value| answer.send(value)).is_some());
+        answers.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("never: {what}"))
     }
 
     /// Ends all flows of the container.
     pub fn close_flows(&self) {
-        self.run(|engine, id, port| engine.close_flows(id, port));
+        self.run(|engine, id, port| {
+            engine.close_flows(id, port);
+            true
+        });
     }
 
-    fn run(&self, job: impl FnOnce(&mut Engine, InsideId, &mut Port) + Send + 'static) {
+    fn run(&self, job: impl FnMut(&mut Engine, InsideId, &mut Port) -> bool + Send + 'static) {
         self.jobs.send(Box::new(job)).expect("the engine's thread");
         rustix::io::write(&self.wake, &1u64.to_ne_bytes()).expect("an eventfd");
     }
@@ -144,6 +165,7 @@ impl Drop for Lab {
 /// What a worker of the switch does, for one container.
 fn run(engine: &mut Engine, id: InsideId, mut port: Port, inbox: &Receiver<Job>, wake: &OwnedFd) {
     let mut frame = Frame::new();
+    let mut waiting: Vec<Job> = Vec::new();
     loop {
         let timeout = port.impaired.timeout();
         let (tap_ready, engine_ready, woken) = {
@@ -160,7 +182,7 @@ fn run(engine: &mut Engine, id: InsideId, mut port: Port, inbox: &Receiver<Job>,
             let _ = rustix::io::read(wake, &mut [0; 8]);
             loop {
                 match inbox.try_recv() {
-                    Ok(job) => job(engine, id, &mut port),
+                    Ok(job) => waiting.push(job),
                     Err(std::sync::mpsc::TryRecvError::Empty) => break,
                     Err(std::sync::mpsc::TryRecvError::Disconnected) => return,
                 }
@@ -181,6 +203,7 @@ fn run(engine: &mut Engine, id: InsideId, mut port: Port, inbox: &Receiver<Job>,
             engine.turn(&mut port);
         }
         deliver(engine, id, &mut port, &mut frame);
+        waiting.retain_mut(|job| !job(engine, id, &mut port));
     }
 }
 
@@ -199,15 +222,17 @@ fn deliver(engine: &mut Engine, id: InsideId, port: &mut Port, frame: &mut Frame
     }
 }
 
-/// Waits until something is so; panics after a long time.
+/// Waits until something is so that nobody tells of; panics after a long time. For what the engine
+/// knows there is [`Lab::until`].
 pub fn eventually<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
-    for _ in 0..3000 {
+    let began = Instant::now();
+    loop {
         if let Some(value) = check() {
             return value;
         }
-        std::thread::sleep(std::time::Duration::from_millis(10));
+        assert!(began.elapsed() < PATIENCE, "never: {what}");
+        std::thread::sleep(PAUSE);
     }
-    panic!("never: {what}");
 }
 
 /// The address of the world in the IP version of `v6`.

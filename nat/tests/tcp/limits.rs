@@ -38,9 +38,7 @@ fn rfc6888_req4_a_container_has_so_many_flows_and_no_more() {
         outside.read_exact(&mut [0]).unwrap();
     }
     drop(pairs.pop());
-    eventually("a flow has ended", || {
-        lab.ask(|engine, id| engine.inside(id).unwrap().flows < 3).then_some(())
-    });
+    lab.until("a flow has ended", |engine, id| (engine.inside(id).unwrap().flows < 3).then_some(()));
     pair(&lab, false);
 }
 
@@ -64,11 +62,9 @@ fn half_open_connections_are_bounded_and_others_unharmed() {
             let _ = rustix::net::connect(&socket, &std::net::SocketAddr::from(([192, 0, 2, 99], 80)));
         }
     });
-    let (counted, half_open) = eventually("the flood has arrived", || {
-        let seen = lab.ask(|engine, id| {
-            (engine.counters().get(Reason::InsideHalfOpen), engine.inside(id).unwrap().half_open)
-        });
-        (seen.0 >= 180).then_some(seen)
+    let (counted, half_open) = lab.until("the flood has arrived", |engine, id| {
+        let counted = engine.counters().get(Reason::InsideHalfOpen);
+        (counted >= 180).then(|| (counted, engine.inside(id).unwrap().half_open))
     });
     assert!(half_open <= 20, "{half_open} half open, {counted} refused");
     let (mut inside, mut outside) = existing;
@@ -108,7 +104,7 @@ fn peers_that_never_read_cost_bounded_memory_and_others_nothing() {
         assert_eq!(stream::receive(&mut &outside, Duration::ZERO), 10_000_000);
     });
     drop(stuck);
-    eventually("all memory is given back", || {
-        (lab.ask(|engine, id| engine.inside(id).unwrap().backlog) == 0).then_some(())
+    lab.until("all memory is given back", |engine, id| {
+        (engine.inside(id).unwrap().backlog == 0).then_some(())
     });
 }

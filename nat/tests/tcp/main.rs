@@ -5,37 +5,14 @@
 mod lab;
 
 mod closing;
+mod ends;
 mod limits;
 mod opening;
 mod published;
 mod transfer;
+mod unasked;
 
-use std::{
-    net::{IpAddr, SocketAddr, TcpListener, TcpStream},
-    time::Duration,
-};
+use self::ends::{connect, lab, listen, pair};
 
-use nat::config::Config;
-
-use self::lab::{Impairment, Lab, Netns};
-
-/// A lab with a good path.
-fn lab() -> Lab {
-    Lab::new(1500, Config::default(), Impairment::default())
-}
-
-fn listen(netns: &Netns, address: IpAddr) -> TcpListener {
-    netns.within(|| TcpListener::bind((address, 0)).expect("a port"))
-}
-
-fn connect(netns: &Netns, to: SocketAddr) -> std::io::Result<TcpStream> {
-    netns.within(|| TcpStream::connect_timeout(&to, Duration::from_mins(1)))
-}
-
-/// A connection from the container to the world: its two ends.
-fn pair(lab: &Lab, v6: bool) -> (TcpStream, TcpStream) {
-    let listener = listen(&lab.world, lab::world(v6));
-    let inside = connect(&lab.container, listener.local_addr().unwrap()).expect("a connection");
-    let (outside, _) = listener.accept().expect("a connection");
-    (inside, outside)
-}
+/// Engines look into receive queues from their start.
+const PEEK_FROM_START: bool = false;

@@ -149,8 +149,8 @@ fn many_connections_one_after_the_other() {
         inside.read_to_end(&mut answer).unwrap();
         assert_eq!(answer, b"question");
     }
-    lab::eventually("no flow is left", || {
-        let info = lab.ask(|engine, id| engine.inside(id).unwrap());
+    lab.until("no flow is left", |engine, id| {
+        let info = engine.inside(id).unwrap();
         (info.flows == 0 && info.half_open == 0 && info.backlog == 0).then_some(())
     });
 }

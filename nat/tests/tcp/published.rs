@@ -5,11 +5,14 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
 };
 
-use nat::engine::{Direction, Listener, Publisher};
+use nat::{
+    config::Config,
+    engine::{Direction, Listener, Publisher},
+};
 
 use crate::{
     connect, lab as good_lab,
-    lab::{self, Lab, ran_as_user},
+    lab::{self, Impairment, Lab, ran_as_user},
     listen,
 };
 
@@ -123,4 +126,14 @@ fn a_port_that_is_taken_or_privileged_is_told_in_a_sentence() {
     assert_eq!(error.to_string(), format!("Bind for {address} failed: port is already allocated"));
     let error = lab.router.within(|| Listener::new("198.51.100.1:80".parse().unwrap()).unwrap_err());
     assert_eq!(error.to_string(), "198.51.100.1 is none of the host's addresses");
+}
+
+#[test]
+fn a_container_that_may_not_go_out_answers_who_comes_in() {
+    if ran_as_user() {
+        return;
+    }
+    let lab = Lab::with(1500, Config::default(), Impairment::default(), |inside| inside.outbound = false);
+    let (client, seen) = talk(&lab, &lab.world, lab::ROUTER.into(), ANY4);
+    assert_eq!(client, seen);
 }

@@ -11,7 +11,7 @@ frames sources INTERFACE COUNT           each from another address
 frames unknown INTERFACE COUNT           to an address nobody has
 frames random INTERFACE COUNT SEED       any bytes
 frames headers INTERFACE                 super-frames whose headers lie
-frames hex INTERFACE HEX                 these bytes";
+frames hex INTERFACE HEX...              these bytes, each a frame";
 
 /// IEEE's number for local experiments.
 const ETHERTYPE: [u8; 2] = [0x88, 0xb5];
@@ -40,7 +40,12 @@ fn main() -> Result<(), Box<dyn Error>> {
             headers(&socket);
             Ok(())
         }
-        ("hex", [text]) => Ok(socket.send_all(&bytes_of(text)?)?),
+        ("hex", texts) => {
+            for text in texts {
+                socket.send_all(&bytes_of(text)?)?;
+            }
+            Ok(())
+        }
         _ => Err(USAGE.into()),
     }
 }

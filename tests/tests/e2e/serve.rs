@@ -194,3 +194,11 @@ fn an_idle_daemon_is_small_and_uses_no_processor_time() {
     });
     assert!(leak::resident_kib(daemon.pid()) < 64 * 1024);
 }
+
+#[test]
+fn a_congestion_control_that_the_kernel_has_not_is_refused() {
+    let daemon = Daemon::not_started();
+    let said = run(daemon.daemon_command().args(["--tcp-congestion", "nonsense"])).fails_with(1);
+    assert!(said.contains("cannot use the congestion control nonsense"), "{said}");
+    assert!(!daemon.socket().exists());
+}

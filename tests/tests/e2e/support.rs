@@ -87,6 +87,13 @@ pub(crate) fn flows(daemon: &Daemon) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e} in {line}"))).collect()
 }
 
+/// The translated flows with plain numbers.
+#[track_caller]
+pub(crate) fn api_flows(daemon: &Daemon) -> Vec<Value> {
+    let answer = daemon.api("GET", "/vswitch/nat", &Value::Null).json();
+    answer["Flows"].as_array().unwrap().clone()
+}
+
 /// What the engines of address translation have counted under a name.
 #[track_caller]
 pub(crate) fn engine_count(daemon: &Daemon, name: &str) -> u64 {

@@ -163,3 +163,34 @@ fn busy_polling_carries_frames_too() {
     daemon.ping("u1", "172.17.0.3");
     let _ = run(&mut daemon.vswitch(&["info"]));
 }
+
+#[test]
+fn frames_pass_without_io_uring_too_and_info_says_what_is() {
+    let off = Daemon::start_with(&["--io-uring", "off"]);
+    let on = Daemon::start();
+    assert!(off.ok(&["info"]).contains(" io_uring: off\n"));
+    let said = on.ok(&["info", "-f", "{{.Vswitch.IoUring}}"]);
+    assert!(said == "in use" || said.starts_with("not in use: "), "{said}");
+    for daemon in [off, on] {
+        daemon.sleeper("u1");
+        daemon.sleeper("u2");
+        // Twenty at once, the answers of which are a batch.
+        let pinged = daemon.ok(&[
+            "exec",
+            "u1",
+            "ping",
+            "-q",
+            "-c",
+            "100",
+            "-l",
+            "20",
+            "-i",
+            "0.01",
+            "-W",
+            "30",
+            "172.17.0.3",
+        ]);
+        assert!(pinged.contains(" 0% packet loss"), "{pinged}");
+        transfer(&daemon);
+    }
+}

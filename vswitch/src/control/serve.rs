@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use nat::config::TcpTuning;
+use nat::engine::NewEngineError;
 use nix::fcntl::{Flock, FlockArg};
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -17,7 +19,7 @@ use super::daemon::{Daemon, HostSide, Sharing, TunnelConfig, Tunnels};
 use super::error::ControlError;
 use super::store::{Store, StoreError};
 use crate::dataplane::{PortEvent, Switch, SwitchConfig};
-use crate::outside::Outside;
+use crate::outside::{Outside, OutsideError};
 
 /// What the daemon is told.
 #[derive(Clone, Debug)]
@@ -38,6 +40,8 @@ pub struct Config {
     pub live_restore: bool,
     /// How the host appears to containers.
     pub host: HostSide,
+    /// Congestion control of TCP towards the outside; `None` for the host's.
+    pub congestion: Option<Box<str>>,
 }
 
 /// Why the daemon could not start, or had to end.
@@ -46,6 +50,9 @@ pub enum ServeError {
     /// Another daemon has the data directory.
     #[error("another daemon uses the data directory {0}: stop it, or give this one its own with --data-dir")]
     DataDirInUse(PathBuf),
+    /// TCP cannot be as was asked for.
+    #[error(transparent)]
+    Outside(#[from] NewEngineError),
     /// Another daemon has the socket.
     #[error("another daemon listens on {0}: use it, or give this one its own socket with -H unix://PATH")]
     SocketInUse(PathBuf),
@@ -173,10 +180,14 @@ async fn serve(
     let resolver = crate::names::Resolver::new(crate::names::Config::default());
     let translation = nat::config::Config {
         own_address: Some(crate::outside::own_address),
+        limits: crate::outside::limits(descriptors),
+        tcp: TcpTuning { congestion: config.congestion.clone(), ..TcpTuning::default() },
         ..nat::config::Config::default()
     };
     let outside = match Outside::new(&switch, &translation) {
         Ok(outside) => Some(outside),
+        // What was asked for is done or refused.
+        Err(OutsideError::Engine(error @ NewEngineError::Congestion { .. })) => return Err(error.into()),
         Err(error) => {
             tracing::warn!("containers cannot reach the outside: {error}");
             None

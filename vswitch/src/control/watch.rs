@@ -1,5 +1,7 @@
 //! A capture as a stream of pcapng: what the workers recorded, written by a thread of its own.
 
+mod sides;
+
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Weak};
@@ -10,6 +12,8 @@ use crossbeam_channel::Receiver;
 use packet::pcapng;
 use tokio::sync::mpsc;
 
+use self::sides::Lookup;
+use super::daemon::Daemon;
 use crate::dataplane::capture::{CaptureHub, Direction, Record, Session};
 
 /// Bytes after which a chunk is sent though more records wait.
@@ -41,6 +45,7 @@ pub fn body(
     count: Option<u64>,
     filter: String,
     snaplen: u32,
+    daemon: &Arc<Daemon>,
 ) -> std::io::Result<Body> {
     let (chunks, source) = mpsc::channel(CHUNKS);
     let writer = Writer {
@@ -51,6 +56,7 @@ pub fn body(
         snaplen,
         reported: 0,
         buf: Vec::new(),
+        lookup: Lookup::new(Arc::downgrade(daemon)),
     };
     let guard = Guard { hub: hub.clone(), session };
     std::thread::Builder::new().name("capture".into()).spawn(move || writer.run(&records, count))?;
@@ -70,6 +76,7 @@ struct Writer {
     snaplen: u32,
     reported: u64,
     buf: Vec<u8>,
+    lookup: Lookup,
 }
 
 impl Writer {
@@ -118,10 +125,9 @@ impl Writer {
         });
         let gso = record.offload.gso.map(|gso| format!("super-frame, segments of {} bytes", gso.size));
         let dropped = record.dropped.map(|reason| format!("dropped: {}", reason.name()));
-        let comment = match (dropped, gso) {
-            (Some(d), Some(g)) => Some(format!("{d}; {g}")),
-            (d, g) => d.or(g),
-        };
+        let outside = self.lookup.of(&record);
+        let words: Vec<String> = [dropped, gso, outside].into_iter().flatten().collect();
+        let comment = (!words.is_empty()).then(|| words.join("; "));
         let packet = pcapng::Packet {
             interface,
             timestamp: record.time,

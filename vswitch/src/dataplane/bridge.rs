@@ -6,13 +6,16 @@ use std::sync::atomic::Ordering::{Acquire, Release};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use packet::Frame;
+use packet::offload::VNET_HEADER_LEN;
 
 use super::capture::{CaptureHub, Direction};
 use super::counters::DropReason;
 use super::fdb::{Fdb, Learned, PortNo, Station};
+use super::outbox::Outbox;
 use super::policy::Policy;
 use super::port::Port;
 use super::wire::{self, Addresses};
+use crate::sys::uring::LONGEST;
 
 /// What a worker brings along to every frame.
 pub(super) struct Context {
@@ -26,6 +29,8 @@ pub(super) struct Context {
     pub(super) scratch: Frame,
     /// Who is watching.
     pub(super) capture: Arc<CaptureHub>,
+    /// Small frames that leave together.
+    pub(super) outbox: Outbox,
     /// Ports that have got a frame in this batch and gather them.
     pub(super) unflushed: Vec<Arc<Port>>,
 }
@@ -33,6 +38,7 @@ pub(super) struct Context {
 impl Context {
     /// The end of a batch: what was gathered leaves.
     pub(super) fn flush(&mut self) {
+        self.outbox.end_batch(self.worker);
         for port in self.unflushed.drain(..) {
             port.flush(self.worker);
         }
@@ -254,7 +260,23 @@ impl Bridge {
         if to.gathers() && !ctx.unflushed.iter().any(|port| Arc::ptr_eq(port, to)) {
             ctx.unflushed.push(to.clone());
         }
-        let _ = self.emit(ctx.worker, &ctx.capture, to, frame, &mut ctx.scratch);
+        if !ctx.outbox.is_open() || ctx.capture.is_active() || !Self::defer(ctx, to, frame) {
+            // What waits for this port goes first.
+            ctx.outbox.flush(ctx.worker);
+            let _ = self.emit(ctx.worker, &ctx.capture, to, frame, &mut ctx.scratch);
+        }
+    }
+
+    /// Has a frame leave with others of its batch; false if it is to leave at once.
+    fn defer(ctx: &mut Context, to: &Arc<Port>, frame: &mut Frame) -> bool {
+        let (len, offload) = (frame.len(), frame.offload());
+        if len + VNET_HEADER_LEN > LONGEST || to.descriptor(ctx.worker, offload).is_none() {
+            return false;
+        }
+        if !to.admits(ctx.worker, frame) {
+            return true;
+        }
+        frame.with_vnet().is_some_and(|bytes| ctx.outbox.put(ctx.worker, to, bytes, len, offload))
     }
 
     /// Sends a frame out of a port of this network, past the forwarding table, and shows it to

@@ -4,7 +4,7 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
-use packet::{Frame, FrameError, MacAddr};
+use packet::{Frame, FrameError, MacAddr, Offload};
 use parking_lot::RwLock;
 
 use super::bridge::Bridge;
@@ -21,6 +21,12 @@ pub trait Transmit: Send + Sync {
     /// # Errors
     /// The reason why the frame was dropped. Nothing here waits.
     fn send(&self, worker: usize, frame: &mut Frame, scratch: &mut Frame) -> Result<(), DropReason>;
+
+    /// Where sending a frame with this metadata is no more than one `write(2)` of it, its virtio-net header in front, to a
+    /// non-blocking descriptor: which one. A worker may then write many frames in one system call.
+    fn descriptor(&self, _worker: usize, _offload: Offload) -> Option<BorrowedFd<'_>> {
+        None
+    }
 
     /// The name the interface has at this moment in its namespace.
     fn interface(&self) -> Option<String> {
@@ -267,8 +273,23 @@ impl Port {
         frame: &mut Frame,
         scratch: &mut Frame,
     ) -> Result<(), DropReason> {
-        let len = frame.len();
         let result = self.check(frame).and_then(|()| self.transmit.send(worker, frame, scratch));
+        self.settle(worker, frame.len(), result);
+        result
+    }
+
+    /// A frame may leave, as far as the port can tell before it is written; if not, that is counted.
+    pub(super) fn admits(&self, worker: usize, frame: &Frame) -> bool {
+        self.check(frame).map_err(|reason| self.counters.tx_dropped(worker, reason)).is_ok()
+    }
+
+    /// [`Transmit::descriptor`].
+    pub(super) fn descriptor(&self, worker: usize, offload: Offload) -> Option<BorrowedFd<'_>> {
+        self.transmit.descriptor(worker, offload)
+    }
+
+    /// Keeps the books of a frame of `len` bytes that was written, or was not.
+    pub(super) fn settle(&self, worker: usize, len: usize, result: Result<(), DropReason>) {
         match result {
             Ok(()) => {
                 if !self.link_up.load(Relaxed) {
@@ -284,7 +305,6 @@ impl Port {
                 self.counters.tx_dropped(worker, reason);
             }
         }
-        result
     }
 
     fn check(&self, frame: &Frame) -> Result<(), DropReason> {

@@ -12,8 +12,10 @@ use parking_lot::Mutex;
 use super::bridge::Bridge;
 use super::capture::CaptureHub;
 use super::fdb::{self, Fdb};
+use super::outbox::RingCount;
 use super::port::{Port, PortConfig, Receive, Transmit, Trunk};
 use super::worker::{Command, EventSink, Handle, coarse_seconds};
+use crate::sys::uring::{RingError, WriteRing};
 
 /// How the workers run.
 #[derive(Clone, Debug)]
@@ -22,12 +24,14 @@ pub struct SwitchConfig {
     pub workers: usize,
     /// How long a worker asks again and again before it sleeps; zero sleeps at once.
     pub busy_poll: Duration,
+    /// Workers write small frames through an io_uring where the kernel lets them.
+    pub io_uring: bool,
 }
 
 impl Default for SwitchConfig {
     fn default() -> Self {
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { workers: cpus.min(4), busy_poll: Duration::ZERO }
+        Self { workers: cpus.min(4), busy_poll: Duration::ZERO, io_uring: true }
     }
 }
 
@@ -60,6 +64,23 @@ pub enum AddPortError {
     Stopping,
 }
 
+/// Whether workers write through io_uring.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum IoUring {
+    /// They do, small frames of larger batches.
+    #[error("in use")]
+    InUse,
+    /// They are not to ([`SwitchConfig::io_uring`]).
+    #[error("off")]
+    Off,
+    /// They were to, and the kernel did not let them.
+    #[error("not in use: {0}")]
+    Refused(RingError),
+    /// A worker has found that the driver of the interfaces cannot be written to in this way, and goes on without.
+    #[error("not in use: TAP interfaces know it from Linux 6.4 on")]
+    Unsupported,
+}
+
 /// A trunk that was added, to remove it by.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TrunkId(u64);
@@ -78,6 +99,9 @@ pub struct Switch {
     workers: usize,
     next_uid: AtomicU64,
     capture: Arc<CaptureHub>,
+    wants_rings: bool,
+    rings: RingCount,
+    ring_error: Option<RingError>,
 }
 
 impl Switch {
@@ -88,20 +112,43 @@ impl Switch {
     pub fn new(config: &SwitchConfig, events: &EventSink) -> std::io::Result<Self> {
         let count = config.workers.clamp(1, 64);
         let capture = Arc::new(CaptureHub::default());
+        let (rings, mut ring_error) = (RingCount::default(), None);
+        let mut ring = || -> Option<WriteRing> {
+            // What was refused once is refused again.
+            if !config.io_uring || ring_error.is_some() {
+                return None;
+            }
+            WriteRing::new().map_err(|error| ring_error = Some(error)).ok()
+        };
         let workers = (0..count)
-            .map(|id| Handle::spawn(id, config.busy_poll, capture.clone(), events.clone()))
+            .map(|id| {
+                Handle::spawn(id, config.busy_poll, ring(), rings.clone(), capture.clone(), events.clone())
+            })
             .collect::<Result<_, _>>()?;
         Ok(Self {
             state: Mutex::new(State { workers, load: vec![0; count], placement: HashMap::new() }),
             workers: count,
             next_uid: AtomicU64::new(1),
             capture,
+            wants_rings: config.io_uring,
+            rings,
+            ring_error,
         })
     }
 
     /// Worker threads.
     pub fn workers(&self) -> usize {
         self.workers
+    }
+
+    /// Whether the workers write through rings at this moment.
+    pub fn io_uring(&self) -> IoUring {
+        match self.ring_error {
+            Some(error) => IoUring::Refused(error),
+            None if !self.wants_rings => IoUring::Off,
+            None if self.rings.load(Relaxed) < self.workers => IoUring::Unsupported,
+            None => IoUring::InUse,
+        }
     }
 
     /// The captures.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use nix::errno::Errno;
 use nix::unistd::{read, write};
 use packet::segment::segment;
-use packet::{Frame, FrameError};
+use packet::{Frame, FrameError, Offload};
 
 use super::counters::DropReason;
 use super::port::{Receive, Received, Transmit};
@@ -16,6 +16,13 @@ use crate::sys::tun::{self, TapOffloads};
 struct Tap {
     queues: Vec<OwnedFd>,
     offloads: Option<TapOffloads>,
+}
+
+impl Tap {
+    /// The queue that a worker writes to.
+    fn queue(&self, worker: usize) -> Option<&OwnedFd> {
+        self.queues.get(worker.checked_rem(self.queues.len())?)
+    }
 }
 
 /// The way out of a TAP port.
@@ -50,7 +57,8 @@ pub fn tap_port(
     Ok((TapTransmit(tap), receivers))
 }
 
-fn drop_reason(errno: Errno) -> DropReason {
+/// Why a write was refused.
+pub(super) fn drop_reason(errno: Errno) -> DropReason {
     match errno {
         Errno::EAGAIN | Errno::ENOBUFS | Errno::ENOMEM => DropReason::QueueFull,
         Errno::EIO => DropReason::LinkDown,
@@ -61,8 +69,7 @@ fn drop_reason(errno: Errno) -> DropReason {
 
 impl Transmit for TapTransmit {
     fn send(&self, worker: usize, frame: &mut Frame, scratch: &mut Frame) -> Result<(), DropReason> {
-        let queues = &self.0.queues;
-        let Some(queue) = queues.get(worker % queues.len()) else { return Err(DropReason::Gone) };
+        let Some(queue) = self.0.queue(worker) else { return Err(DropReason::Gone) };
         match self.0.offloads {
             Some(offloads) if offloads.accept(frame.offload()) => {
                 let bytes = frame.with_vnet().ok_or(DropReason::Malformed)?;
@@ -73,6 +80,11 @@ impl Transmit for TapTransmit {
                 write(queue, bytes.ok_or(DropReason::Malformed)?).map(drop).map_err(drop_reason)
             }),
         }
+    }
+
+    fn descriptor(&self, worker: usize, offload: Offload) -> Option<BorrowedFd<'_>> {
+        self.0.offloads.filter(|offloads| offloads.accept(offload))?;
+        self.0.queue(worker).map(AsFd::as_fd)
     }
 
     fn interface(&self) -> Option<String> {

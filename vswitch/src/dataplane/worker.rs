@@ -17,7 +17,9 @@ use packet::{Frame, FrameError};
 use super::bridge::{Bridge, Context};
 use super::capture::CaptureHub;
 use super::counters::DropReason;
+use super::outbox::{Outbox, RingCount};
 use super::port::{Port, Receive, Received, Trunk};
+use crate::sys::uring::WriteRing;
 
 /// Frames taken from one queue before the others have their turn.
 const BATCH: usize = 64;
@@ -87,6 +89,8 @@ impl Handle {
     pub(super) fn spawn(
         id: usize,
         busy_poll: Duration,
+        ring: Option<WriteRing>,
+        rings: RingCount,
         capture: Arc<CaptureHub>,
         events: EventSink,
     ) -> std::io::Result<Self> {
@@ -109,6 +113,7 @@ impl Handle {
                 now: 0,
                 scratch: Frame::new(),
                 capture,
+                outbox: Outbox::new(ring, rings),
                 unflushed: Vec::with_capacity(GATHERING),
             },
         };
@@ -225,6 +230,7 @@ impl Worker {
                     if !port.is_gone() {
                         CURRENT_PORT.set(port.uid());
                         *carried = carried.saturating_add(frame.len());
+                        ctx.outbox.note_frame();
                         bridge.ingress(ctx, &bridge.port_guard(), port, frame);
                     }
                 });
@@ -238,6 +244,7 @@ impl Worker {
             match rx.recv(&mut self.frame) {
                 Received::Frame => {
                     self.carried = self.carried.saturating_add(self.frame.len());
+                    self.ctx.outbox.note_frame();
                     bridge.ingress(&mut self.ctx, &ports, port, &mut self.frame);
                 }
                 Received::Empty => return,

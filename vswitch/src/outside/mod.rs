@@ -6,15 +6,18 @@
 //! its thread's local storage: nobody else can reach it, so there is nothing to lock.
 
 mod apart;
+mod limits;
 mod own_address;
 mod shard;
+mod watch;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use nat::config::{Config, InsideConfig};
 use nat::counters::Counters;
-use nat::engine::{Engine, FlowInfo, InsideId, NewEngineError};
+use nat::engine::{Engine, FlowInfo, InsideId, NewEngineError, Sides};
+use nat::flow::FlowKey;
 use packet::Frame;
 
 use crate::dataplane::port::{Deliver, Trunk};
@@ -22,8 +25,10 @@ use crate::dataplane::switch::TrunkId;
 use crate::dataplane::{Bridge, DropReason, Port, Switch};
 use crate::gateway::Beyond;
 pub use apart::{Apart, Subnets};
+pub use limits::limits;
 pub use own_address::own_address;
 use shard::{SHARD, Shard, Way};
+pub use watch::{News, Next, Watch, What};
 
 /// Why there is no way out.
 #[derive(Debug, thiserror::Error)]
@@ -71,9 +76,9 @@ impl Trunk for Sockets {
 
     fn drain(&mut self, _deliver: &mut Deliver<'_>) {
         SHARD.with_borrow_mut(|shard| {
-            if let Some(Shard { engine, ways }) = shard {
-                engine.turn(ways);
-                shard::tell(engine);
+            if let Some(shard) = shard {
+                shard.engine.turn(&mut shard.ways);
+                shard.pass_on();
             }
         });
     }
@@ -85,7 +90,7 @@ struct Handover;
 impl Beyond for Handover {
     fn forward(&self, _worker: usize, frame: &mut Frame, _scratch: &mut Frame) -> Result<(), DropReason> {
         SHARD.with_borrow_mut(|shard| {
-            let Shard { engine, ways } = shard.as_mut().ok_or(DropReason::NoRoute)?;
+            let Shard { engine, ways, .. } = shard.as_mut().ok_or(DropReason::NoRoute)?;
             let inside = ways.current().ok_or(DropReason::NoRoute)?;
             engine.from_inside(inside, frame, ways);
             Ok(())
@@ -94,16 +99,16 @@ impl Beyond for Handover {
 
     fn claims(&self, frame: &Frame) -> bool {
         SHARD.with_borrow(|shard| {
-            let Some(Shard { engine, ways }) = shard else { return false };
+            let Some(Shard { engine, ways, .. }) = shard else { return false };
             ways.current().is_some_and(|inside| engine.claims(inside, frame))
         })
     }
 
     fn flush(&self, _worker: usize) {
         SHARD.with_borrow_mut(|shard| {
-            if let Some(Shard { engine, ways }) = shard {
-                engine.flush(ways);
-                shard::tell(engine);
+            if let Some(shard) = shard {
+                shard.engine.flush(&mut shard.ways);
+                shard.pass_on();
             }
         });
     }
@@ -171,7 +176,7 @@ impl Outside {
         let uid = port.uid();
         let id = switch.run_on(worker, move || {
             SHARD.with_borrow_mut(|shard| {
-                let Shard { engine, ways } = shard.as_mut()?;
+                let Shard { engine, ways, .. } = shard.as_mut()?;
                 let id = engine.add_inside(config);
                 ways.add(id, way);
                 Some(id)
@@ -184,11 +189,13 @@ impl Outside {
     pub fn remove(switch: &Switch, inside: Inside) {
         switch.run_on(inside.worker, move || {
             SHARD.with_borrow_mut(|shard| {
-                if let Some(Shard { engine, ways }) = shard
-                    && ways.port(inside.id) == Some(inside.port)
+                if let Some(shard) = shard
+                    && shard.ways.port(inside.id) == Some(inside.port)
                 {
-                    engine.remove_inside(inside.id);
-                    ways.remove(inside.id, inside.port);
+                    shard.engine.remove_inside(inside.id);
+                    // While it is known whose flows they were.
+                    shard.pass_on();
+                    shard.ways.remove(inside.id, inside.port);
                 }
             });
         });
@@ -203,8 +210,11 @@ impl Outside {
     ) -> Option<T> {
         switch.run_on(inside.worker, move || {
             SHARD.with_borrow_mut(|shard| {
-                let Shard { engine, ways } = shard.as_mut()?;
-                (ways.port(inside.id) == Some(inside.port)).then(|| act(engine, inside.id))
+                let shard = shard.as_mut()?;
+                let there = shard.ways.port(inside.id) == Some(inside.port);
+                let done = there.then(|| act(&mut shard.engine, inside.id));
+                shard.pass_on();
+                done
             })
         })?
     }
@@ -213,15 +223,38 @@ impl Outside {
     pub fn flows(switch: &Switch) -> Vec<Flow> {
         let of = |worker| {
             switch.run_on(worker, || {
-                SHARD.with_borrow(|shard| {
-                    let Some(Shard { engine, ways }) = shard else { return Vec::new() };
-                    let known =
-                        engine.flows().filter_map(|info| Some(Flow { port: ways.port(info.inside)?, info }));
-                    known.collect()
-                })
+                SHARD.with_borrow(|shard| shard.as_ref().map(Shard::flows).unwrap_or_default())
             })
         };
         (0..switch.workers()).filter_map(of).flatten().collect()
+    }
+
+    /// How the world knows the flow that packets from a container's port with this key belong to.
+    pub fn sides(switch: &Switch, port: &Port, key: FlowKey) -> Option<Sides> {
+        let (worker, uid) = (switch.home_of(port)?, port.uid());
+        switch.run_on(worker, move || {
+            SHARD.with_borrow(|shard| {
+                let Shard { engine, ways, .. } = shard.as_ref()?;
+                engine.sides(ways.inside(uid)?, &key)
+            })
+        })?
+    }
+
+    /// Every flow there is, and from then on what becomes of flows.
+    pub fn watch(switch: &Switch) -> Watch {
+        let (mut watch, watcher) = Watch::new();
+        for worker in 0..switch.workers() {
+            let watcher = watcher.clone();
+            let begin = || {
+                SHARD.with_borrow_mut(|shard| {
+                    let Some(shard) = shard else { return Vec::new() };
+                    shard.watchers.add(&mut shard.engine, watcher);
+                    shard.flows()
+                })
+            };
+            watch.are_live(switch.run_on(worker, begin).unwrap_or_default());
+        }
+        watch
     }
 
     /// What each worker's engine has counted.

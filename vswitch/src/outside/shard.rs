@@ -5,9 +5,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+use nat::engine::FlowInfo;
 use nat::{Engine, Inside, InsideId, SendError};
 use packet::Frame;
 
+use super::Flow;
+use super::watch::Watchers;
 use crate::dataplane::capture::CaptureHub;
 use crate::dataplane::worker::current_port;
 use crate::dataplane::{Bridge, DropReason, Port};
@@ -20,25 +23,32 @@ thread_local! {
 /// Some worker has told it.
 static TOLD: AtomicBool = AtomicBool::new(false);
 
-/// Writes into the log what the engine has to tell, once for all workers.
-pub(super) fn tell(engine: &mut Engine) {
-    if let Some(notice) = engine.notice()
-        && !TOLD.swap(true, Relaxed)
-    {
-        tracing::warn!("{notice}");
-    }
-}
-
 pub(super) struct Shard {
     pub(super) engine: Engine,
     pub(super) ways: Ways,
+    pub(super) watchers: Watchers,
 }
 
 impl Shard {
     pub(super) fn new(engine: Engine, worker: usize, capture: Arc<CaptureHub>) -> Self {
         let ways =
             Ways { worker, capture, by_inside: Vec::new(), by_port: HashMap::new(), scratch: Frame::new() };
-        Self { engine, ways }
+        Self { engine, ways, watchers: Watchers::default() }
+    }
+
+    /// Every flow there is.
+    pub(super) fn flows(&self) -> Vec<Flow> {
+        self.engine.flows().filter_map(|info| self.ways.flow(info)).collect()
+    }
+
+    /// Passes on what the engine has to tell: to the log, once for all workers, and to those who watch.
+    pub(super) fn pass_on(&mut self) {
+        if let Some(notice) = self.engine.notice()
+            && !TOLD.swap(true, Relaxed)
+        {
+            tracing::warn!("{notice}");
+        }
+        self.watchers.pass_on(&mut self.engine, &self.ways);
     }
 }
 
@@ -78,7 +88,17 @@ impl Ways {
 
     /// The container from which the worker has its present batch.
     pub(super) fn current(&self) -> Option<InsideId> {
-        self.by_port.get(&current_port()).copied()
+        self.inside(current_port())
+    }
+
+    /// The container with a port.
+    pub(super) fn inside(&self, port: u64) -> Option<InsideId> {
+        self.by_port.get(&port).copied()
+    }
+
+    /// A flow, and whose it is.
+    pub(super) fn flow(&self, info: FlowInfo) -> Option<Flow> {
+        Some(Flow { port: self.port(info.inside)?, info })
     }
 
     /// The port of a container.

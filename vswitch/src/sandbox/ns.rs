@@ -106,6 +106,12 @@ pub fn enter_owner(netns: &OwnedFd) -> Result<(), NsError> {
     setns(owner, CloneFlags::CLONE_NEWUSER).map_err(not_owner)
 }
 
+/// Whether the caller has the rights to enter a namespace as it is: they reach into every user
+/// namespace below its own.
+pub fn may_enter(netns: &OwnedFd) -> bool {
+    is_admin() && nsfd::owner_of(netns.as_fd()).is_ok()
+}
+
 /// Whether the caller may administer its own user namespace.
 pub fn is_admin() -> bool {
     use rustix::thread::{CapabilitySet, capabilities};

@@ -18,12 +18,12 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::Pid;
 
 use super::channel::{Channel, ChannelError, spawn_self};
-use super::reaper;
 use super::spec::{
     DefaultRoute, Exit, HeldPort, HelperJob, HelperReply, HelperSpec, InitReply, PortSpec, Sandbox,
     ShimEvent, ShimReply, ShimRequest, ShimSpec, Target,
 };
 use super::{EXIT_FILE, listen};
+use super::{helper, reaper};
 
 /// docker run's code for a failure that is not the command's.
 const OWN_FAILURE: i32 = 125;
@@ -163,26 +163,28 @@ impl Shim {
             Sandbox::Run(_) => Target::Pid(self.pid()).into(),
             Sandbox::Attach(place) => place.clone(),
         };
+        let spec = HelperSpec { place, job };
+        if let Some(done) = helper::in_thread(&spec) {
+            return answer(done);
+        }
         let (mut helper, channel) = spawn_self("inner-helper", |command| {
             command.stdin(std::process::Stdio::null());
         })
         .map_err(|e| format!("the helper cannot be started: {e}"))?;
         let talk = || -> Result<(HelperReply, Vec<OwnedFd>), ChannelError> {
-            channel.send(&HelperSpec { place, job }, &[])?;
+            channel.send(&spec, &[])?;
             channel.recv()
         };
-        let answer = talk();
+        let said = talk();
         drop(channel);
         let _ = helper.wait();
-        match answer.map_err(|e| format!("the helper died early: {e}"))? {
-            (HelperReply::Failed(message), _) => Err(message.into()),
-            done => Ok(done),
-        }
+        answer(said.map_err(|e| format!("the helper died early: {e}"))?)
     }
 
     fn add_ports(&mut self, ports: Vec<PortSpec>, name_service: bool) -> Result<(), Failure> {
         let nonsense = || Failure::from("the helper says something unexpected".to_owned());
-        let (reply, fds) = self.help(HelperJob::SetUp { ports: ports.clone(), name_service })?;
+        let ours = matches!(self.spec.sandbox, Sandbox::Run(_));
+        let (reply, fds) = self.help(HelperJob::SetUp { ports: ports.clone(), name_service, ours })?;
         let HelperReply::Ready(made) = reply else { return Err(nonsense()) };
         let queues: usize = made.iter().map(|port| port.queues).sum();
         if made.len() != ports.len() || fds.len() != queues + if name_service { 2 } else { 0 } {
@@ -436,27 +438,56 @@ fn held(port: &Port) -> HeldPort {
     HeldPort { spec: port.spec.clone(), offloads: port.offloads, queues: port.queues.len() }
 }
 
-/// Starts a shim, as the caller's child.
+fn answer(said: (HelperReply, Vec<OwnedFd>)) -> Result<(HelperReply, Vec<OwnedFd>), Failure> {
+    match said {
+        (HelperReply::Failed(message), _) => Err(message.into()),
+        done => Ok(done),
+    }
+}
+
+/// A shim that waits to hear what it is for. It ends when this is dropped.
+pub struct Waiting {
+    child: Child,
+    channel: Option<Channel>,
+}
+
+/// Starts a shim, as the caller's child; what it takes to start a process then passes while the
+/// caller finds out what it is for. A detached one leaves the caller's terminal alone.
 ///
 /// # Errors
 /// A sentence, and the status `run` is to exit with.
-pub fn spawn(spec: &ShimSpec) -> Result<(Child, Channel), (String, i32)> {
-    let own = |e: String| (format!("the container's shim cannot be started: {e}"), OWN_FAILURE);
+pub fn begin(detached: bool) -> Result<Waiting, (String, i32)> {
     let (child, channel) = spawn_self("inner-shim", |command| {
-        if spec.detached {
+        if detached {
             command.stdin(std::process::Stdio::null());
             command.stdout(std::process::Stdio::null());
             command.stderr(std::process::Stdio::null());
         }
     })
-    .map_err(|e| own(e.to_string()))?;
-    let talk = || {
-        channel.send(spec, &[])?;
-        channel.recv::<ShimReply>()
-    };
-    match talk() {
-        Ok((ShimReply::Ready, _)) => Ok((child, channel)),
-        Ok((ShimReply::Failed { message, code }, _)) => Err((message, code)),
-        Err(e) => Err(own(e.to_string())),
+    .map_err(|e| unstarted(&e.to_string()))?;
+    Ok(Waiting { child, channel: Some(channel) })
+}
+
+fn unstarted(error: &str) -> (String, i32) {
+    (format!("the container's shim cannot be started: {error}"), OWN_FAILURE)
+}
+
+impl Waiting {
+    /// Has it make the sandbox; it ends with the channel while the command has not begun. The
+    /// child is the caller's to wait for.
+    ///
+    /// # Errors
+    /// A sentence, and the status `run` is to exit with.
+    pub fn set_up(mut self, spec: &ShimSpec) -> Result<(Child, Channel), (String, i32)> {
+        let Some(channel) = self.channel.take() else { return Err(unstarted("it has ended")) };
+        let talk = || {
+            channel.send(spec, &[])?;
+            channel.recv::<ShimReply>()
+        };
+        match talk() {
+            Ok((ShimReply::Ready, _)) => Ok((self.child, channel)),
+            Ok((ShimReply::Failed { message, code }, _)) => Err((message, code)),
+            Err(e) => Err(unstarted(&e.to_string())),
+        }
     }
 }

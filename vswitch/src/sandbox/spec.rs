@@ -89,6 +89,8 @@ pub enum HelperJob {
         ports: Vec<PortSpec>,
         /// Bind the sockets of the name service, where its containers expect it.
         name_service: bool,
+        /// The namespace ends with processes that are ours, so that a descriptor may keep it alive.
+        ours: bool,
     },
     /// Send what has no other route through this interface.
     DefaultRoute(DefaultRoute),

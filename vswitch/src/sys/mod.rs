@@ -5,3 +5,4 @@ pub mod children;
 pub mod nsfd;
 pub mod passing;
 pub mod tun;
+pub mod uring;

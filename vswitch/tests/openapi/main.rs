@@ -6,15 +6,20 @@ mod schema;
 mod server;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use axum::body::Body;
 use document::{DOCUMENT, OPERATIONS, Operation, schemas};
+use nat::engine::{Direction, FlowInfo, InsideId};
+use nat::flow::{Endpoint, Protocol};
 use packet::MacAddr;
 use serde_json::{Value, json};
 use server::{Server, endless_body};
 use vswitch::control::api::{self, MAX_BODY, fuzzing};
+use vswitch::control::wire;
 use vswitch::dataplane::Switch;
 use vswitch::dataplane::fdb::Station;
+use vswitch::outside::{Flow, News, What};
 
 #[test]
 fn every_route_is_described_and_everything_described_is_a_route() {
@@ -73,6 +78,36 @@ async fn every_answer_is_as_described() {
     let unseen: Vec<_> =
         promised.filter(|(id, status)| *status != 500 && !seen.contains(&(*id, *status))).collect();
     assert!(unseen.is_empty(), "promised, and never given: {unseen:?}");
+}
+
+/// The containers of the server above have no traffic.
+#[test]
+fn events_of_flows_are_as_described() {
+    let info = FlowInfo {
+        protocol: Protocol::Icmp,
+        inside: InsideId(1),
+        direction: Direction::Outbound,
+        local: Endpoint::new([172, 17, 0, 2], 7),
+        outside: None,
+        remote: Endpoint::new([192, 0, 2, 1], 0),
+        state: "UNREPLIED",
+        age: Duration::from_secs(1),
+        idle: Duration::ZERO,
+        bytes_out: 64,
+        bytes_in: 0,
+        packets_out: 1,
+        packets_in: 0,
+    };
+    let owner = wire::Owner { id: "0".repeat(64), name: "web".into() };
+    let schema = &DOCUMENT["components"]["schemas"]["FlowEvent"];
+    let event =
+        |what| wire::flow_event(&owner, &News { time: 1, what, flow: Flow { port: 1, info: info.clone() } });
+    for event in
+        [What::Live, What::New, What::Changed, What::Gone].map(event).into_iter().chain([wire::lost(3)])
+    {
+        let wrong = schemas().check(schema, &event, true);
+        assert!(wrong.is_empty(), "{event}: {wrong:#?}");
+    }
 }
 
 async fn system(server: &Server) {
@@ -135,6 +170,7 @@ async fn reservations(server: &Server) {
         ids.iter().map(|id| first(id)).find(|one| ids.iter().filter(|id| first(id) == *one).count() > 1);
     let several = several.expect("two ids with one beginning");
     server.expect(400, "GET", &format!("/vswitch/nat?container={several}")).await;
+    server.expect(400, "GET", &format!("/vswitch/nat/events?container={several}")).await;
     server.expect(400, "GET", &format!("/containers/{several}/json")).await;
 }
 
@@ -195,6 +231,8 @@ async fn bridges(server: &Server) {
     server.expect(404, "GET", "/vswitch/capture?on=nobody").await;
     server.expect(200, "GET", "/vswitch/nat?container=web").await;
     server.expect(404, "GET", "/vswitch/nat?container=nobody").await;
+    server.expect(200, "GET", "/vswitch/nat/events?container=web").await;
+    server.expect(404, "GET", "/vswitch/nat/events?container=nobody").await;
 }
 
 async fn containers(server: &Server) {

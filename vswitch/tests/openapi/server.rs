@@ -43,7 +43,8 @@ impl Server {
         let what = format!("{method} {uri}: {status}");
         let kind = response.headers().get("content-type").map(|kind| kind.to_str().unwrap().to_owned());
         // A stream that goes on is left after its first piece.
-        let bytes = if uri.starts_with("/vswitch/capture") && status == 200 {
+        let endless = ["/vswitch/capture", "/vswitch/nat/events"].iter().any(|path| uri.starts_with(path));
+        let bytes = if endless && status == 200 {
             Vec::new()
         } else {
             response.into_body().collect().await.expect("a body").to_bytes().to_vec()
@@ -64,8 +65,8 @@ impl Server {
         }
         let mut last = Value::Null;
         // Events are an object a line, all else is one.
-        let lines: Vec<&str> =
-            if operation.id == "events" { text.lines().collect() } else { vec![text.as_ref()] };
+        let by_line = ["events", "flowEvents"].contains(&operation.id);
+        let lines: Vec<&str> = if by_line { text.lines().collect() } else { vec![text.as_ref()] };
         for line in lines {
             last = match kind {
                 "application/json" => {

@@ -132,7 +132,7 @@ pub struct Host {
 impl Host {
     /// `netns` must have `address`; the container gets 10.9.0.N and fd09::N.
     pub fn new(netns: Netns, address: &str, peers: &[&str], n: u8, learning: bool) -> Self {
-        let config = SwitchConfig { workers: 2, busy_poll: Duration::ZERO };
+        let config = SwitchConfig { workers: 2, busy_poll: Duration::ZERO, ..SwitchConfig::default() };
         let switch = Switch::new(&config, &(Arc::new(|_| {}) as _)).unwrap();
         let addresses: Vec<IpAddr> = vec![address.parse().unwrap()];
         let overlay = netns

@@ -2,7 +2,11 @@
 //! beside few?
 //!
 //! Ten messages are under way at any time, whatever the number of flows; each flow has its turn.
+//!
+//! CPU is divided by packets over the container's interface, not by messages: on a flow whose next message comes soon
+//! the last one's acknowledgment goes with it, on one of ten thousand it is a packet of its own.
 
+use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -129,10 +133,36 @@ fn exchange(flows: &mut [TcpStream], first: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// CPU microseconds of the way's processes for one message there and back, and how many a second.
-fn cost(path: &Path, flows: &mut [TcpStream], seconds: u32) -> Result<(f64, f64)> {
+/// What messages there and back cost.
+struct Cost {
+    /// CPU microseconds of the way's processes for one.
+    each: f64,
+    /// And for one packet over the container's interface.
+    packet: f64,
+    /// How many a second.
+    rate: f64,
+}
+
+/// Packets over the container's interface so far, in both directions.
+fn packets(path: &Path) -> Result<u64> {
+    path.inside.within(|| {
+        let interfaces =
+            fs::read_to_string("/proc/thread-self/net/dev").doing(|| "count packets".to_owned())?;
+        // Name, then eight figures of what was received and eight of what was sent: bytes, packets.
+        let of = |line: &str| {
+            let (name, figures) = line.split_once(':')?;
+            let figures: Vec<u64> =
+                figures.split_whitespace().filter_map(|figure| figure.parse().ok()).collect();
+            (name.trim() != "lo")
+                .then(|| figures.get(1).zip(figures.get(9)).map_or(0, |(to, from)| to + from))
+        };
+        Ok(interfaces.lines().skip(2).filter_map(of).sum())
+    })
+}
+
+fn cost(path: &Path, flows: &mut [TcpStream], seconds: u32) -> Result<Cost> {
     let processes = path.processes();
-    let before = usage::cpu(&processes)?;
+    let (before, packets_before) = (usage::cpu(&processes)?, packets(path)?);
     let (start, duration) = (Instant::now(), Duration::from_secs(seconds.into()));
     let mut exchanges = 0_u32;
     'time: loop {
@@ -145,8 +175,15 @@ fn cost(path: &Path, flows: &mut [TcpStream], seconds: u32) -> Result<(f64, f64)
         }
     }
     let elapsed = start.elapsed().as_secs_f64();
-    let used = usage::cpu(&processes)?.since(before);
-    Ok((used.switch / f64::from(exchanges) * 1e6, f64::from(exchanges) / elapsed))
+    let used = usage::cpu(&processes)?.since(before).switch * 1e6;
+    #[allow(clippy::cast_precision_loss)]
+    let seen = (packets(path)? - packets_before).max(1) as f64;
+    let exchanges = f64::from(exchanges);
+    Ok(Cost { each: used / exchanges, packet: used / seen, rate: exchanges / elapsed })
+}
+
+fn ratio(many: f64, few: f64) -> f64 {
+    if few > 0.0 { many / few } else { 0.0 }
 }
 
 fn measure(path: &Path, count: usize, options: &Options) -> Result<Vec<Figure>> {
@@ -160,14 +197,14 @@ fn measure(path: &Path, count: usize, options: &Options) -> Result<Vec<Figure>> 
     let mut flows = open(path, FEW)?;
     // Once for the processor's caches, once for the figure.
     cost(path, &mut flows, 1)?;
-    let (few, few_rate) = cost(path, &mut flows, options.seconds())?;
+    let few = cost(path, &mut flows, options.seconds())?;
     let before = usage::memory(&processes)?;
     let opening = Instant::now();
     flows.extend(open(path, count - FEW)?);
     let opened = opening.elapsed().as_secs_f64();
     std::thread::sleep(SETTLED);
     let after = usage::memory(&processes)?;
-    let (many, many_rate) = cost(path, &mut flows, options.seconds())?;
+    let many = cost(path, &mut flows, options.seconds())?;
     for (turn, some) in flows.chunks_mut(FEW).enumerate() {
         exchange(some, turn * FEW).doing(|| "find all flows alive".to_owned())?;
     }
@@ -175,11 +212,14 @@ fn measure(path: &Path, count: usize, options: &Options) -> Result<Vec<Figure>> 
     #[allow(clippy::cast_precision_loss)]
     let opened_now = (count - FEW) as f64;
     Ok(vec![
-        Figure::new("exchanges", "1/s", many_rate),
-        Figure::new("exchanges on 10 flows", "1/s", few_rate),
-        Figure::new("switch CPU", "us each", many),
-        Figure::new("switch CPU on 10 flows", "us each", few),
-        Figure::new("CPU to 10 flows", "x", if few > 0.0 { many / few } else { 0.0 }),
+        Figure::new("exchanges", "1/s", many.rate),
+        Figure::new("exchanges on 10 flows", "1/s", few.rate),
+        Figure::new("switch CPU", "us each", many.each),
+        Figure::new("switch CPU on 10 flows", "us each", few.each),
+        Figure::new("switch CPU a packet", "us", many.packet),
+        Figure::new("switch CPU a packet on 10 flows", "us", few.packet),
+        Figure::new("CPU an exchange to 10 flows", "x", ratio(many.each, few.each)),
+        Figure::new("CPU a packet to 10 flows", "x", ratio(many.packet, few.packet)),
         Figure::new("memory a flow", "KiB", (after.pss_mib - before.pss_mib) * 1024.0 / opened_now),
         Figure::new("opened", "1/s", opened_now / opened),
     ])

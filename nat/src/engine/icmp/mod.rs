@@ -22,11 +22,12 @@ use self::receive::Whose;
 use super::{
     Inside,
     core::{Core, Packet},
+    events::Change,
     host::InsideId,
     outside::{QUOTE, send_one},
     token::{Kind, Token},
-    udp::{Udp, info},
-    view::FlowInfo,
+    udp::{Udp, info, sides},
+    view::{FlowInfo, Sides},
 };
 use crate::{
     counters::Reason,
@@ -125,7 +126,9 @@ impl Icmp {
             Some(session) => session,
             None => self.open(core, packet, &key, frame, out)?,
         };
-        self.table.sent(session, message.len(), core.now);
+        if self.table.sent(session, message.len(), core.now) {
+            self.tell(core, session, Change::State);
+        }
         self.send(core, session, packet, frame, out)
     }
 
@@ -213,6 +216,21 @@ impl Icmp {
     pub(crate) fn close_flows(&mut self, core: &mut Core, inside: InsideId) {
         for session in self.table.sessions_of(inside) {
             self.close(core, session);
+        }
+    }
+
+    /// How the world knows a session.
+    pub(super) fn sides(&self, key: &Key) -> Option<Sides> {
+        let session = self.table.session(self.table.find(key)?)?;
+        Some(sides(session, self.table.mapping(session.mapping)?.data.bound))
+    }
+
+    /// Tells whoever watches what has become of a session.
+    fn tell(&self, core: &mut Core, session: u32, change: Change) {
+        let Some(journal) = &mut core.journal else { return };
+        if let Some(session) = self.table.session(session) {
+            let bound = self.table.mapping(session.mapping).map(|mapping| mapping.data.bound);
+            journal.note(change, info(Protocol::Icmp, session, bound, core.now));
         }
     }
 

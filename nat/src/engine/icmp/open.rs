@@ -10,17 +10,18 @@ use crate::{
     counters::Reason,
     engine::{
         Inside,
-        core::{Core, Packet},
-        host::Way,
+        core::{Core, Packet, Target},
+        events::Change,
         icmp_error::Trouble,
         notice::Notice,
         outside::{reason_of, tell},
+        sessions,
         token::{Kind, Token},
         view::Direction,
     },
     flow::{Endpoint, Protocol},
     session::{Key, NewSession},
-    sys::DatagramSocket,
+    sys::{DatagramSocket, leave_room},
 };
 
 impl Icmp {
@@ -33,10 +34,15 @@ impl Icmp {
         frame: &Frame,
         out: &mut dyn Inside,
     ) -> Result<u32, Reason> {
-        let to = if let Way::Out(real) = packet.way { core.target(real) } else { None };
-        let Some(real) = to else {
+        let quote = || frame.bytes().get(packet.l3..packet.ip.end).unwrap_or(&[]);
+        let real = match core.target(packet.way) {
+            Target::Outside(real) => real,
             // Echoes to the gateway are for whoever is the gateway.
-            return Err(Reason::NoFlow);
+            Target::Nobody => return Err(Reason::NoFlow),
+            Target::Forbidden => {
+                tell(core, packet, Trouble::Prohibited, quote(), out);
+                return Err(Reason::NoOutbound);
+            }
         };
         let there = self.table.mapping_of(key.inside, key.local);
         let opened = core.room_for_session(key.inside).and_then(|()| match there {
@@ -46,11 +52,10 @@ impl Icmp {
         let mapping = match opened {
             Ok(mapping) => mapping,
             Err(reason) => {
-                let quote = frame.bytes().get(packet.l3..packet.ip.end).unwrap_or(&[]);
                 // RFC 5508, requirement 8; RFC 6888, requirement 11.
                 let forbidden = reason == Reason::PingForbidden;
                 let trouble = if forbidden { Trouble::Prohibited } else { Trouble::Host };
-                tell(core, packet, trouble, quote, out);
+                tell(core, packet, trouble, quote(), out);
                 return Err(reason);
             }
         };
@@ -64,13 +69,9 @@ impl Icmp {
             idle,
             idle_first: idle,
         };
-        let index = self.table.open(&new, core.now);
-        if let Some(session) = self.table.session_mut(index)
-            && session.timer.is_none()
-        {
-            let token = Token { kind: Kind::EchoSession, generation: session.generation, index };
-            session.timer = Some(core.wheel.set(session.ends(), token.pack()));
-            core.session_opened(key.inside);
+        let (index, new) = sessions::begin(core, &mut self.table, Kind::EchoSession, &new);
+        if new {
+            self.tell(core, index, Change::New);
         }
         Ok(index)
     }
@@ -78,11 +79,13 @@ impl Icmp {
     fn open_mapping(&mut self, core: &mut Core, key: &Key, real: IpAddr) -> Result<u32, Reason> {
         let v6 = real.is_ipv6();
         let outside = core.host(key.inside).ok_or(Reason::UnknownInside)?.outside(real);
+        let ceiling = core.config.limits.descriptors;
         let opened = match DatagramSocket::ping(v6) {
             Ok(first) => {
                 let mut first = Some(first);
                 let bound = core.config.ports.bind(Protocol::Icmp, outside, key.local, core.now, |ident| {
                     let socket = first.take().map_or_else(|| DatagramSocket::ping(v6), Ok)?;
+                    leave_room(&socket, ceiling)?;
                     socket.bind(outside, ident)?;
                     let ident = socket.local().map_or(ident, |local| local.port());
                     Ok((socket, ident))
@@ -135,28 +138,16 @@ impl Icmp {
 
     /// A session's timer has fired.
     pub(crate) fn on_timer(&mut self, core: &mut Core, token: Token) {
-        let Some(session) = self.table.session_mut(token.index) else { return };
-        if session.generation != token.generation {
-            return;
-        }
-        session.timer = None;
-        let ends = session.ends();
-        if ends > core.now {
-            session.timer = Some(core.wheel.set(ends, token.pack()));
-        } else {
+        if sessions::is_over(core, &mut self.table, token) {
             self.close(core, token.index);
         }
     }
 
     /// Ends a session, and its identifier's mapping if that was its last one.
     pub(super) fn close(&mut self, core: &mut Core, session: u32) {
-        let Some(closed) = self.table.close(session) else { return };
-        if let Some(timer) = closed.timer {
-            core.wheel.cancel(timer);
-        }
-        core.session_closed(closed.key.inside);
-        if self.table.mapping(closed.mapping).is_some_and(|mapping| mapping.sessions == 0) {
-            self.close_mapping(core, closed.mapping);
+        self.tell(core, session, Change::Gone);
+        if let Some(mapping) = sessions::end(core, &mut self.table, session) {
+            self.close_mapping(core, mapping);
         }
     }
 

@@ -17,8 +17,9 @@ use crate::{
         Inside,
         build::Route,
         core::Core,
+        events::Change,
         fragments::{HOPS, Head, icmp_for},
-        outside::{TROUBLES, pass_error},
+        outside::{self, Told, pass_error},
         token::{Kind, Token},
     },
     session::{Arrival, Table},
@@ -35,15 +36,6 @@ pub(super) enum Whose<'a> {
     Mapping(u32),
     /// Everybody's: a raw socket also hears of those of other programs.
     ByIdent(&'a HashMap<(bool, u16), u32>),
-}
-
-/// What a socket had to tell.
-#[derive(Default)]
-pub(super) struct Told {
-    /// The MTU in bytes of a path for which the host found a message too long.
-    pub(super) mtu: Option<u32>,
-    /// There may be more.
-    more: bool,
 }
 
 impl Icmp {
@@ -151,7 +143,9 @@ impl Icmp {
         let Core { splitter, counters, .. } = core;
         let sent = splitter.send(counters, key.inside, link, mtu, &head, [message, &[]], out);
         let bytes = if sent.is_ok() { message.len() } else { 0 };
-        self.table.received(session, bytes, false, core.now);
+        if self.table.received(session, bytes, false, core.now) {
+            self.tell(core, session, Change::State);
+        }
         Ok(())
     }
 }
@@ -174,8 +168,7 @@ fn sign(message: &mut [u8], head: &Head, ident: u16) {
     }
 }
 
-/// Takes what a socket has to tell of requests that were sent. Errors from outside go to the
-/// container; they neither refresh a session nor end it (RFC 5508, requirement 6).
+/// Takes what a socket has to tell of requests that were sent, and passes it on.
 pub(super) fn take_troubles(
     core: &mut Core,
     table: &Table<Outlet>,
@@ -184,26 +177,9 @@ pub(super) fn take_troubles(
     quote: &mut [u8],
     out: &mut dyn Inside,
 ) -> Told {
-    let mut told = Told::default();
-    for _ in 0..TROUBLES {
-        let trouble = match socket.next_trouble(quote) {
-            Ok(trouble) => trouble,
-            Err(Errno::INTR) => continue,
-            Err(_) => return told,
-        };
-        if trouble.offender.is_none() {
-            if trouble.too_big {
-                told.mtu = Some(trouble.info);
-            }
-            continue;
-        }
-        let message = quote.get_mut(..trouble.len).unwrap_or(&mut []);
-        if let Err(reason) = pass(core, table, whose, &trouble, message, out) {
-            core.counters.count(reason);
-        }
-    }
-    told.more = true;
-    told
+    outside::take_troubles(core, socket, quote, |core, trouble, message| {
+        pass(core, table, whose, trouble, message, out)
+    })
 }
 
 /// Passes an error on to the container whose request, in `message`, met with it.

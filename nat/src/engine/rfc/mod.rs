@@ -1,7 +1,7 @@
 //! The numbered requirements of the RFCs, as tests named after them: frames of containers on one
 //! side, sockets of this machine on the other.
 
-mod namespace;
+pub(crate) mod namespace;
 mod reader;
 mod rfc4787;
 mod rfc4787_ways;

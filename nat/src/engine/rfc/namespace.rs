@@ -15,7 +15,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 const MARK: &str = "NAT_TEST_IN_NAMESPACE";
 
 /// Runs `body` in a network namespace with nothing but `lo`. `test` is the test's own path.
-pub(super) fn run(test: &str, body: impl FnOnce()) {
+pub(crate) fn run(test: &str, body: impl FnOnce()) {
     if std::env::var_os(MARK).is_some() {
         ip("link set lo up\n");
         return body();
@@ -44,7 +44,7 @@ macro_rules! in_namespace {
         }
     };
 }
-pub(super) use in_namespace;
+pub(crate) use in_namespace;
 
 /// Runs `ip` commands, one a line, where this thread is.
 pub(super) fn ip(lines: &str) {

@@ -2,9 +2,7 @@
 
 use std::net::IpAddr;
 
-use etherparse::{
-    Icmpv4Slice, Icmpv6Slice, IpNumber, LaxNetSlice, LaxSlicedPacket, NetSlice, SlicedPacket, TransportSlice,
-};
+use etherparse::{IpNumber, LaxNetSlice, LaxSlicedPacket, NetSlice, SlicedPacket, TransportSlice};
 
 use crate::samples::assert_valid;
 
@@ -111,44 +109,23 @@ pub(super) fn read(number: u8, frame: &[u8]) -> Seen {
             tos,
             data: udp.payload().to_vec(),
         }),
-        TransportSlice::Icmpv4(icmp) => icmpv4(number, source, destination, &icmp),
-        TransportSlice::Icmpv6(icmp) => icmpv6(number, source, destination, &icmp),
+        TransportSlice::Icmpv4(message) => icmp(number, source, destination, message.slice()),
+        TransportSlice::Icmpv6(message) => icmp(number, source, destination, message.slice()),
         _ => Seen::Other(frame.to_vec()),
     }
 }
 
-fn icmpv4(number: u8, from: IpAddr, to: IpAddr, icmp: &Icmpv4Slice<'_>) -> Seen {
-    let [i0, i1, s0, s1] = icmp.bytes5to8();
-    if icmp.type_u8() == 0 {
-        let (ident, sequence) = (u16::from_be_bytes([i0, i1]), u16::from_be_bytes([s0, s1]));
-        return Seen::Reply(Reply { number, from, to, ident, sequence, data: icmp.payload().to_vec() });
-    }
-    Seen::Error(Error {
-        number,
-        from,
-        to,
-        kind: icmp.type_u8(),
-        code: icmp.code_u8(),
-        word: u32::from_be_bytes([i0, i1, s0, s1]),
-        quoted: quoted(icmp.payload()),
-    })
-}
+/// The kind of an echo reply, in IPv4 and in IPv6.
+const REPLIES: [u8; 2] = [0, 129];
 
-fn icmpv6(number: u8, from: IpAddr, to: IpAddr, icmp: &Icmpv6Slice<'_>) -> Seen {
-    let [i0, i1, s0, s1] = icmp.bytes5to8();
-    if icmp.type_u8() == 129 {
-        let (ident, sequence) = (u16::from_be_bytes([i0, i1]), u16::from_be_bytes([s0, s1]));
-        return Seen::Reply(Reply { number, from, to, ident, sequence, data: icmp.payload().to_vec() });
+fn icmp(number: u8, from: IpAddr, to: IpAddr, message: &[u8]) -> Seen {
+    let [kind, code, _, _, i0, i1, s0, s1, data @ ..] = message else { panic!("{message:?}") };
+    let (ident, sequence) = (u16::from_be_bytes([*i0, *i1]), u16::from_be_bytes([*s0, *s1]));
+    if *kind == REPLIES[usize::from(from.is_ipv6())] {
+        return Seen::Reply(Reply { number, from, to, ident, sequence, data: data.to_vec() });
     }
-    Seen::Error(Error {
-        number,
-        from,
-        to,
-        kind: icmp.type_u8(),
-        code: icmp.code_u8(),
-        word: u32::from_be_bytes([i0, i1, s0, s1]),
-        quoted: quoted(icmp.payload()),
-    })
+    let word = u32::from(ident) << 16 | u32::from(sequence);
+    Seen::Error(Error { number, from, to, kind: *kind, code: *code, word, quoted: quoted(data) })
 }
 
 /// Reads the packet that an error quotes, which may end anywhere.

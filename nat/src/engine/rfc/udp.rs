@@ -7,6 +7,7 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 
 use super::{namespace::in_namespace, *};
 use crate::{
+    config::Limits,
     engine::{Direction, ListenError},
     sys::{DatagramSocket, Message, Received},
 };
@@ -511,5 +512,38 @@ in_namespace! {
         assert_eq!((error.kind, error.code), (3, 1));
         assert_eq!(bench.reach(2, 40_000, &spare), from);
         bench.reach(2, 40_001, &server);
+    }
+}
+
+in_namespace! {
+    fn a_container_that_may_not_go_out_answers_who_asks_its_published_port() {
+        namespace::addresses(&["192.0.2.1/24"]);
+        let mut bench = Bench::new(Config::default());
+        bench.add_with(2, |config| config.outbound = false);
+        let client = UdpSocket::bind("192.0.2.1:0").unwrap();
+        let (_, at) = bench.publish(2, 53, "192.0.2.1:0");
+        client.send_to(b"question", at).unwrap();
+        let (source, _, _) = bench.datagram();
+        assert_eq!(source.0, client.local_addr().unwrap().ip());
+        bench.send(&datagram(2, 53, source, b"answer"));
+        assert_eq!(take(&client), (b"answer".to_vec(), at));
+        assert_eq!(bench.count(Reason::NoOutbound), 0);
+    }
+}
+
+in_namespace! {
+    fn flows_leave_the_descriptors_that_they_were_told_to_leave() {
+        let server = server(1, false);
+        let free = std::os::fd::AsRawFd::as_raw_fd(&rustix::io::dup(&server).unwrap());
+        // An engine takes some for itself.
+        let limits = Limits { descriptors: usize::try_from(free).unwrap() + 5, ..Limits::default() };
+        let mut bench = Bench::new(Config { limits, ..Config::default() });
+        bench.add_with(2, |_| {});
+        for port in 40_000..40_010 {
+            bench.send(&datagram(2, port, seen(server.local_addr().unwrap()), b"hello"));
+        }
+        let refused = bench.count(Reason::Descriptors);
+        assert!((5..10).contains(&refused), "{refused}");
+        assert_eq!(bench.flows().len() as u64 + refused, 10);
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::{
+    config::Timeouts,
     engine::{
         build::Route,
         host::InsideId,
@@ -101,6 +102,8 @@ pub(super) struct Flow {
     /// When the outside was last heard.
     pub(super) heard: Time,
     pub(super) traffic: Traffic,
+    /// The state that those who watch know of.
+    told: &'static str,
 }
 
 impl Flow {
@@ -127,12 +130,18 @@ impl Flow {
             born: now,
             heard: now,
             traffic: Traffic::default(),
+            told: "",
         }
     }
 
     /// Bytes that wait for the socket.
     pub(super) fn kept(&self) -> u32 {
         self.kept.len() as u32
+    }
+
+    /// When there is something to do, if nothing happens before.
+    pub(super) fn due(&self, timeouts: &Timeouts) -> Time {
+        self.conn.deadline(timeouts).min(self.retry_at)
     }
 
     /// Memory for data, in bytes.
@@ -153,6 +162,12 @@ impl Flow {
                 (true, true) => "CLOSING",
             },
         }
+    }
+
+    /// Whoever watches knows its state from here on. Returns whether that is news.
+    pub(super) fn tell(&mut self) -> bool {
+        let state = self.state();
+        std::mem::replace(&mut self.told, state) != state
     }
 
     pub(super) fn info(&self, now: Time) -> FlowInfo {

@@ -19,7 +19,7 @@ use crate::{
         view::Direction,
     },
     flow::Endpoint,
-    sys::TcpSocket,
+    sys::{TcpSocket, leave_room},
     tcp::Conn,
 };
 
@@ -138,7 +138,7 @@ impl Tcp {
         for _ in 0..BATCH {
             let Some(published) = self.published.get(token.index as usize) else { return };
             let to = published.to;
-            match TcpSocket::accept(published.listener.fd.as_fd()) {
+            match TcpSocket::accept(published.listener.fd.as_fd(), &self.manner) {
                 Ok((socket, client)) => {
                     if let Err((reason, socket)) = self.forward(core, socket, client, to) {
                         core.counters.count(reason);
@@ -175,6 +175,9 @@ impl Tcp {
         to: Publisher,
     ) -> Result<(), (Reason, TcpSocket)> {
         let Some(key) = self.key_for(core, client, to) else { return Err((Reason::PublishRefused, socket)) };
+        if leave_room(&socket, core.config.limits.descriptors).is_err() {
+            return Err((Reason::Descriptors, socket));
+        }
         if let Err(reason) = self.check_limits(core, to.inside) {
             return Err((reason, socket));
         }

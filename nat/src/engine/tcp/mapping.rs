@@ -83,11 +83,12 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
+    use crate::sys::Manner;
 
     const OUTSIDE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
     fn bound(mappings: &mut Mappings, inside: u32, port: u16) -> (TcpSocket, u16) {
-        let socket = TcpSocket::new(false).unwrap();
+        let socket = TcpSocket::new(false, &Manner::default()).unwrap();
         let local = Endpoint::new([172, 17, 0, 2], port);
         mappings.bind(&socket, InsideId(inside), local, OUTSIDE).unwrap();
         let port = socket.local().unwrap().port();
@@ -96,7 +97,7 @@ mod tests {
 
     /// A port that was free a moment ago.
     fn free_port() -> u16 {
-        let socket = TcpSocket::new(false).unwrap();
+        let socket = TcpSocket::new(false, &Manner::default()).unwrap();
         socket.bind(OUTSIDE, 0, false).unwrap();
         socket.local().unwrap().port()
     }

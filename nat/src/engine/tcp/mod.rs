@@ -8,7 +8,7 @@ mod mapping;
 mod open;
 mod service;
 
-use std::{collections::HashMap, hash::BuildHasher, hash::RandomState};
+use std::{collections::HashMap, hash::BuildHasher, hash::RandomState, net::SocketAddr};
 
 use packet::{
     Frame, GsoKind,
@@ -28,13 +28,15 @@ use self::{
 use super::{
     Inside, build,
     core::{Core, Packet},
+    events::Change,
     host::InsideId,
     token::{Kind, Token},
-    view::FlowInfo,
+    view::{FlowInfo, Sides},
 };
 use crate::{
     counters::Reason,
     flow::Endpoint,
+    sys::Manner,
     tcp::{Arrival, Ended, Header, Segment, Seq, State, Timing},
     time::Time,
 };
@@ -71,10 +73,11 @@ pub(crate) struct Tcp {
     secret: RandomState,
     /// Buffers for data to containers.
     frames: Vec<Frame>,
+    manner: Manner,
 }
 
 impl Tcp {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(manner: Manner) -> Self {
         Self {
             flows: Slab::new(),
             by_key: HashMap::new(),
@@ -87,6 +90,7 @@ impl Tcp {
             half_open: 0,
             secret: RandomState::new(),
             frames: (0..service::PEEK_FRAMES).map(|_| Frame::new()).collect(),
+            manner,
         }
     }
 
@@ -292,6 +296,9 @@ impl Tcp {
         let now = core.now;
         let Some(flow) = self.get(token) else { return };
         (flow.timer, flow.timer_at) = (None, Time::NEVER);
+        if flow.due(timing.timeouts) > now {
+            return Self::schedule(core, flow, token.index);
+        }
         if flow.retry_at <= now {
             flow.retry_at = Time::NEVER;
         }
@@ -349,6 +356,32 @@ impl Tcp {
     fn of(&self, inside: InsideId) -> Vec<u32> {
         let flows = self.flows.iter().filter(|(_, flow)| flow.key.inside == inside);
         flows.map(|(index, _)| index as u32).collect()
+    }
+
+    /// How the world knows a flow.
+    pub(super) fn sides(&self, inside: InsideId, local: Endpoint, remote: Endpoint) -> Option<Sides> {
+        let index = self.by_key.get(&Key { inside, local, remote })?;
+        let socket = self.flows.get(*index as usize)?.socket.as_ref()?;
+        // One that still connects has no peer, but it will have this one.
+        let peer = socket.peer().unwrap_or(SocketAddr::new(remote.ip, remote.port));
+        Some(Sides { outside: socket.local()?, remote: peer })
+    }
+
+    /// From here on changes are told of.
+    pub(crate) fn begin_to_tell(&mut self) {
+        for (_, flow) in &mut self.flows {
+            flow.tell();
+        }
+    }
+
+    /// Tells whoever watches what has become of a flow.
+    fn tell(core: &mut Core, flow: &mut Flow, change: Change) {
+        let now = core.now;
+        if let Some(journal) = &mut core.journal
+            && (flow.tell() || change == Change::Gone)
+        {
+            journal.note(change, flow.info(now));
+        }
     }
 
     /// All flows.

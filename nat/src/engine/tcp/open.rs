@@ -1,6 +1,6 @@
 //! How flows begin and end.
 
-use std::{collections::VecDeque, net::SocketAddr};
+use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
 use packet::wire::{TcpPacket, ethernet, ipproto, tcp};
 use rustix::io::{self, Errno};
@@ -15,16 +15,21 @@ use crate::{
     engine::{
         Inside,
         build::{self, Link, Route},
-        core::Core,
+        core::{Core, Target},
+        events::Change,
         host::{InsideId, Way},
         icmp_error::Trouble,
         view::Direction,
     },
-    flow::Endpoint,
-    sys::TcpSocket,
+    sys::{TcpSocket, leave_room},
     tcp::{Conn, Header, Segment, State},
     time::Time,
 };
+
+/// How early a timer may fire. To move it whenever something is acknowledged would cost more than to
+/// find now and then that nothing is due; but what is due in hours must not be looked at in a moment,
+/// or each of many flows that are seldom used is looked at once more for each time it was.
+const EARLY: Duration = Duration::from_secs(1);
 
 /// Connections that are over and only remembered, the oldest first.
 #[derive(Debug, Default)]
@@ -63,11 +68,16 @@ impl Tcp {
         syn: &Segment,
         out: &mut dyn Inside,
     ) -> Result<(), Reason> {
-        let to = if let Way::Out(real) = way { core.target(real) } else { None };
-        let Some(remote) = to else {
-            // Nobody listens on the gateway itself.
-            Self::refuse(core, &key, &Header::reset_for(syn), out);
-            return Err(Reason::NoFlow);
+        let remote = match core.target(way) {
+            Target::Outside(remote) => remote,
+            Target::Nobody => {
+                Self::refuse(core, &key, &Header::reset_for(syn), out);
+                return Err(Reason::NoFlow);
+            }
+            Target::Forbidden => {
+                Self::complain(core, &key, syn, Trouble::Prohibited, out);
+                return Err(Reason::NoOutbound);
+            }
         };
         let (mss, outside) = match core.host(key.inside) {
             Some(host) => (host.mss(key.is_v6()), host.outside(remote)),
@@ -78,7 +88,7 @@ impl Tcp {
             return Err(reason);
         }
         let remote = SocketAddr::new(remote, key.remote.port);
-        match self.connect(key.inside, key.local, outside, remote) {
+        match self.connect(core, key, outside, remote) {
             Ok((socket, mapped)) => {
                 let conn = Conn::accept(syn, self.isn(&key, core.now), mss, core.now, &core.config.tcp);
                 let index = self.insert(core, key, Direction::Outbound, conn, socket);
@@ -106,12 +116,13 @@ impl Tcp {
     /// A socket that begins to connect, and whether its port is to be released.
     fn connect(
         &mut self,
-        inside: InsideId,
-        local: Endpoint,
+        core: &Core,
+        Key { inside, local, .. }: Key,
         outside: std::net::IpAddr,
         remote: SocketAddr,
     ) -> io::Result<(TcpSocket, bool)> {
-        let socket = TcpSocket::new(remote.is_ipv6())?;
+        let socket = TcpSocket::new(remote.is_ipv6(), &self.manner)?;
+        leave_room(&socket, core.config.limits.descriptors)?;
         match self.mappings.bind(&socket, inside, local, outside) {
             Ok(()) => match socket.connect(remote) {
                 Ok(()) => return Ok((socket, true)),
@@ -128,7 +139,7 @@ impl Tcp {
         }
         // The kernel still remembers a connection between these very ends, or has no port left:
         // let it find one that is free for this destination.
-        let socket = TcpSocket::new(remote.is_ipv6())?;
+        let socket = TcpSocket::new(remote.is_ipv6(), &self.manner)?;
         if !outside.is_unspecified() {
             socket.bind_address(outside)?;
         }
@@ -168,6 +179,7 @@ impl Tcp {
         self.generation = self.generation.wrapping_add(1) & 0xff_ffff;
         let mut flow = Flow::new(key, direction, conn, socket, core.now);
         flow.generation = self.generation;
+        Self::tell(core, &mut flow, Change::New);
         let index = self.flows.insert(flow) as u32;
         self.by_key.insert(key, index);
         core.counters.flows_opened += 1;
@@ -264,6 +276,7 @@ impl Tcp {
         if let Some(timer) = flow.timer.take() {
             core.wheel.cancel(timer);
         }
+        Self::tell(core, &mut flow, Change::Gone);
         if flow.conn.state() == State::TimeWait {
             self.remembered.count -= 1;
         } else {
@@ -294,6 +307,7 @@ impl Tcp {
     /// Keeps of a flow, which has just ended, only what is needed to answer its last segments.
     pub(super) fn remember(&mut self, core: &mut Core, index: u32) {
         let Some(mut flow) = self.flows.try_remove(index as usize) else { return };
+        Self::tell(core, &mut flow, Change::State);
         self.release(core, &mut flow, false);
         let generation = flow.generation;
         // The place that has just become free is the next to be used.
@@ -322,10 +336,10 @@ impl Tcp {
         }
     }
 
-    /// Sets the flow's timer, unless it is set early enough.
+    /// Sets the flow's timer, unless it fires a little early at the most: then it is set anew.
     pub(super) fn schedule(core: &mut Core, flow: &mut Flow, index: u32) {
-        let at = flow.conn.deadline(&core.config.timeouts).min(flow.retry_at);
-        if at >= flow.timer_at || at == Time::NEVER {
+        let at = flow.due(&core.config.timeouts);
+        if at == Time::NEVER || (at >= flow.timer_at && at.since(flow.timer_at) <= EARLY) {
             return;
         }
         if let Some(timer) = flow.timer.take() {

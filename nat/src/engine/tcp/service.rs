@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     counters::Reason,
-    engine::{Inside, SendError, build, core::Core, host::Host},
+    engine::{Inside, SendError, build, core::Core, events::Change, host::Host},
     sys::TcpSocket,
     tcp::{Finished, Outside, Peeked, Plan, Seq, State},
     time::Time,
@@ -70,6 +70,7 @@ impl Tcp {
             }
             None => {
                 flow.conn.settle(core.now, &core.config.tcp);
+                Self::tell(core, flow, Change::State);
                 Self::schedule(core, flow, index);
             }
         }
@@ -258,6 +259,7 @@ fn send_data(
     let asked = len as usize - wanted;
     let found = match socket.peek(offset, &mut slices) {
         Ok(Peeked::Data(found)) => found,
+        Ok(Peeked::Blocked) => return Sent::Nothing,
         Ok(Peeked::Nothing) if again => return Sent::Nothing,
         Ok(Peeked::Nothing) => {
             flow.conn.set_readable(false);

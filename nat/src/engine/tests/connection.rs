@@ -1,6 +1,7 @@
 use std::{
     io::{Read, Write},
     net::TcpStream,
+    time::Duration,
 };
 
 use super::*;
@@ -101,6 +102,24 @@ fn data_for_the_container_are_sent_again_until_acknowledged() {
     it.host.write_all(b" two").unwrap();
     let (next, data) = it.bench.next_segment();
     assert_eq!((next.seq, &data[..]), (Seq(it.ack), &b" two"[..]));
+}
+
+#[test]
+fn a_connection_at_rest_is_not_looked_at_before_its_time() {
+    let mut it = open(Config::default());
+    let soon = |it: &Opened| {
+        let core = &it.bench.engine.core;
+        core.wheel.next().unwrap().since(core.now) < Duration::from_mins(1)
+    };
+    for _ in 0..3 {
+        it.host.write_all(b"answer").unwrap();
+        it.bench.next_segment();
+        assert!(soon(&it), "what is under way may be lost");
+        it.ack = it.ack.wrapping_add(6);
+        it.send(flags::ACK, b"");
+        assert!(!soon(&it), "nothing is");
+        assert_eq!(it.bench.engine.core.wheel.len(), 1);
+    }
 }
 
 #[test]

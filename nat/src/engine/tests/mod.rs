@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod connection;
+mod events;
 mod sequences;
 
 use std::{

@@ -13,10 +13,7 @@ mod publish;
 mod receive;
 mod send;
 
-use std::{
-    collections::HashMap,
-    net::{IpAddr, SocketAddr},
-};
+use std::{collections::HashMap, net::SocketAddr};
 
 use packet::{
     Checksum, Frame, GsoKind,
@@ -30,11 +27,12 @@ pub use self::publish::{UdpListener, UdpPublishId};
 use super::{
     Inside,
     core::{Core, Packet},
+    events::Change,
     fragments::{Head, udp_header},
     host::InsideId,
     outside::QUOTE,
     token::{Kind, Token},
-    view::FlowInfo,
+    view::{FlowInfo, Sides},
 };
 use crate::{
     counters::Reason,
@@ -130,7 +128,9 @@ impl Udp {
             Some(session) => session,
             None => self.open(core, packet, &key, frame, out)?,
         };
-        self.table.sent(session, len, core.now);
+        if self.table.sent(session, len, core.now) {
+            self.tell(core, session, Change::State);
+        }
         let session = self.table.session(session).ok_or(Reason::NoFlow)?;
         let piece = Piece {
             packet: *packet,
@@ -215,6 +215,12 @@ impl Udp {
         Some(Facing { real: session.real, outside: SocketAddr::new(ip, bound.port()) })
     }
 
+    /// How the world knows a session.
+    pub(super) fn sides(&self, key: &Key) -> Option<Sides> {
+        let session = self.table.session(self.table.find(key)?)?;
+        Some(sides(session, self.table.mapping(session.mapping)?.data.bound))
+    }
+
     /// The session of the other side of `facing`, where that is behind this engine too (RFC 4787,
     /// requirement 9).
     pub(super) fn behind(&self, facing: &Facing) -> Option<Key> {
@@ -232,6 +238,15 @@ impl Udp {
         udp_header(&head, (key.local.port, key.remote.port), data)
     }
 
+    /// Tells whoever watches what has become of a session.
+    fn tell(&self, core: &mut Core, session: u32, change: Change) {
+        let Some(journal) = &mut core.journal else { return };
+        if let Some(session) = self.table.session(session) {
+            let bound = self.table.mapping(session.mapping).map(|mapping| mapping.data.bound);
+            journal.note(change, info(Protocol::Udp, session, bound, core.now));
+        }
+    }
+
     /// All sessions.
     pub(crate) fn flows(&self, now: Time) -> impl Iterator<Item = FlowInfo> + '_ {
         self.table.sessions().map(move |(_, session)| {
@@ -246,13 +261,15 @@ fn token(mapping: &Mapping<Outlet>, index: u32) -> Token {
     Token { kind: Kind::Udp, generation: mapping.generation, index }
 }
 
+/// How the world knows a session whose socket is `bound` there.
+pub(super) fn sides(session: &Session, bound: SocketAddr) -> Sides {
+    let via = session.via.filter(|_| bound.ip().is_unspecified());
+    Sides { outside: SocketAddr::new(via.unwrap_or(bound.ip()), bound.port()), remote: session.real }
+}
+
 /// What people are shown of a session whose socket is `bound` there.
 pub(super) fn info(protocol: Protocol, session: &Session, bound: Option<SocketAddr>, now: Time) -> FlowInfo {
-    let unspecified = |ip: &IpAddr| ip.is_unspecified();
-    let outside = bound.map(|bound| match session.via {
-        Some(via) if unspecified(&bound.ip()) => SocketAddr::new(via, bound.port()),
-        _ => bound,
-    });
+    let outside = bound.map(|bound| sides(session, bound).outside);
     let traffic = session.traffic;
     let both_ways = traffic.packets_in > 0 && traffic.packets_out > 0;
     FlowInfo {

@@ -9,16 +9,18 @@ use crate::{
     counters::Reason,
     engine::{
         Inside,
-        core::{Core, Packet},
-        host::{InsideId, Way},
+        core::{Core, Packet, Target},
+        events::Change,
+        host::InsideId,
         icmp_error::Trouble,
         outside::{reason_of, tell},
+        sessions,
         token::{Kind, Token},
         view::Direction,
     },
     flow::{Endpoint, Protocol},
     session::{Key, NewSession},
-    sys::DatagramSocket,
+    sys::{DatagramSocket, leave_room},
 };
 
 impl Udp {
@@ -33,11 +35,16 @@ impl Udp {
         out: &mut dyn Inside,
     ) -> Result<u32, Reason> {
         let quote = frame.bytes().get(packet.l3..packet.ip.end).unwrap_or(&[]);
-        let to = if let Way::Out(real) = packet.way { core.target(real) } else { None };
-        let Some(real) = to else {
-            // Nobody listens on the gateway itself.
-            tell(core, packet, Trouble::Port, quote, out);
-            return Err(Reason::NoFlow);
+        let real = match core.target(packet.way) {
+            Target::Outside(real) => real,
+            Target::Nobody => {
+                tell(core, packet, Trouble::Port, quote, out);
+                return Err(Reason::NoFlow);
+            }
+            Target::Forbidden => {
+                tell(core, packet, Trouble::Prohibited, quote, out);
+                return Err(Reason::NoOutbound);
+            }
         };
         let opened = self.make_room(core, key.inside, false).and_then(|()| self.outlet_for(core, key, real));
         let mapping = match opened {
@@ -64,12 +71,9 @@ impl Udp {
 
     /// Enters a session, for which there is room.
     pub(super) fn begin(&mut self, core: &mut Core, new: &NewSession) -> u32 {
-        let index = self.table.open(new, core.now);
-        let Some(session) = self.table.session_mut(index) else { return index };
-        if session.timer.is_none() {
-            let token = Token { kind: Kind::UdpSession, generation: session.generation, index };
-            session.timer = Some(core.wheel.set(session.ends(), token.pack()));
-            core.session_opened(new.key.inside);
+        let (index, new) = sessions::begin(core, &mut self.table, Kind::UdpSession, new);
+        if new {
+            self.tell(core, index, Change::New);
         }
         index
     }
@@ -107,8 +111,10 @@ impl Udp {
 
     fn open_mapping(&mut self, core: &mut Core, key: &Key, real: IpAddr) -> Result<u32, Reason> {
         let outside = core.host(key.inside).ok_or(Reason::UnknownInside)?.outside(real);
+        let ceiling = core.config.limits.descriptors;
         let bound = core.config.ports.bind(Protocol::Udp, outside, key.local, core.now, |port| {
             let socket = DatagramSocket::udp(real.is_ipv6())?;
+            leave_room(&socket, ceiling)?;
             socket.bind(outside, port)?;
             let port = socket.local().map_or(port, |local| local.port());
             Ok((socket, port))
@@ -146,28 +152,16 @@ impl Udp {
 
     /// A session's timer has fired.
     pub(crate) fn on_timer(&mut self, core: &mut Core, token: Token) {
-        let Some(session) = self.table.session_mut(token.index) else { return };
-        if session.generation != token.generation {
-            return;
-        }
-        session.timer = None;
-        let ends = session.ends();
-        if ends > core.now {
-            session.timer = Some(core.wheel.set(ends, token.pack()));
-        } else {
+        if sessions::is_over(core, &mut self.table, token) {
             self.close(core, token.index);
         }
     }
 
     /// Ends a session, and its mapping if that was its last one.
     pub(super) fn close(&mut self, core: &mut Core, session: u32) {
-        let Some(closed) = self.table.close(session) else { return };
-        if let Some(timer) = closed.timer {
-            core.wheel.cancel(timer);
-        }
-        core.session_closed(closed.key.inside);
-        if self.table.mapping(closed.mapping).is_some_and(|mapping| !mapping.fixed && mapping.sessions == 0) {
-            self.close_mapping(core, closed.mapping);
+        self.tell(core, session, Change::Gone);
+        if let Some(mapping) = sessions::end(core, &mut self.table, session) {
+            self.close_mapping(core, mapping);
         }
     }
 

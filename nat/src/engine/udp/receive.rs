@@ -15,6 +15,7 @@ use crate::{
         Inside,
         build::Route,
         core::Core,
+        events::Change,
         fragments::{HOPS, Head, udp_header},
         host::Host,
         view::Direction,
@@ -99,7 +100,9 @@ impl Udp {
             let published = self.table.session(session).is_some_and(|s| s.direction == Direction::Published);
             let refresh = published || core.config.udp.inbound_refresh;
             let bytes = if sent { received.len } else { 0 };
-            self.table.received(session, bytes, refresh, core.now);
+            if self.table.received(session, bytes, refresh, core.now) {
+                self.tell(core, session, Change::State);
+            }
         }
         Ok(())
     }

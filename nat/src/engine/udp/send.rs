@@ -14,7 +14,7 @@ use crate::{
     engine::{
         Inside,
         core::Core,
-        outside::{TROUBLES, is_full, pass_error, send_one},
+        outside::{self, Told, is_full, pass_error, send_one},
     },
     session::Table,
     sys::{AT_ONCE, DatagramSocket, Message, Trouble},
@@ -273,18 +273,7 @@ impl Sender<'_> {
     }
 }
 
-/// What a socket had to tell.
-#[derive(Default)]
-struct Told {
-    /// The MTU in bytes of a path for which the host found a datagram too long.
-    mtu: Option<u32>,
-    /// There may be more.
-    more: bool,
-}
-
-/// Takes what a socket has to tell of datagrams that were sent. Errors from outside go to the
-/// container; they neither refresh a session nor end it (RFC 5508, requirement 6; RFC 4787,
-/// requirement 12).
+/// Takes what a mapping's socket has to tell of datagrams that were sent, and passes it on.
 fn take_troubles(
     core: &mut Core,
     table: &Table<Outlet>,
@@ -292,27 +281,10 @@ fn take_troubles(
     quote: &mut [u8],
     out: &mut dyn Inside,
 ) -> Told {
-    let mut told = Told::default();
-    let Some(mapping) = table.mapping(index) else { return told };
-    for _ in 0..TROUBLES {
-        let trouble = match mapping.data.socket.next_trouble(quote) {
-            Ok(trouble) => trouble,
-            Err(Errno::INTR) => continue,
-            Err(_) => return told,
-        };
-        if trouble.offender.is_none() {
-            if trouble.too_big {
-                told.mtu = Some(trouble.info);
-            }
-            continue;
-        }
-        let data = quote.get(..trouble.len).unwrap_or(&[]);
-        if let Err(reason) = pass(core, table, index, &trouble, data, out) {
-            core.counters.count(reason);
-        }
-    }
-    told.more = true;
-    told
+    let Some(mapping) = table.mapping(index) else { return Told::default() };
+    outside::take_troubles(core, &mapping.data.socket, quote, |core, trouble, data| {
+        pass(core, table, index, trouble, data, out)
+    })
 }
 
 fn pass(

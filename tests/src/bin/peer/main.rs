@@ -5,8 +5,8 @@
 //! peer ask tcp|udp ADDRESS:PORT [TEXT [FROM]]   prints the answer to a text, from a port or address of its own
 //! peer talk ADDRESS:PORT                 sends the lines of its standard input by one TCP connection
 //! peer open ADDRESS:PORT COUNT           opens so many TCP connections at once and holds them
+//! peer push ADDRESS:PORT COUNT           opens as many, writes all that they take, and reads nothing
 //! peer flood ADDRESS:PORT COUNT          begins so many TCP connections and waits for none
-//! peer sync ADDRESS PORT COUNT           sends raw SYNs from an address that may be anybody's
 //! peer http ADDRESS:PORT                 serves GET /BYTES and PUT, and prints what it was asked
 //! peer stun ADDRESS OTHER                a STUN server with two addresses (RFC 5780)
 //! ```
@@ -42,10 +42,11 @@ fn run(words: &[&str]) -> Outcome {
         ["ask", "udp", to, text, from] => udp::ask(to.parse()?, text, Some(from.parse()?)),
         ["talk", to] => tcp::talk(to.parse()?),
         ["open", to, count] => tcp::open(to.parse()?, count.parse()?),
+        ["push", to, count] => tcp::push(to.parse()?, count.parse()?),
         ["flood", to, count] => tcp::flood(to.parse()?, count.parse()?),
         ["http", at] => http::serve(at.parse()?),
         ["stun", address, other] => stun::serve(address.parse()?, other.parse()?),
-        _ => Err("peer serve|ask|talk|open|flood|http|stun ...".into()),
+        _ => Err("peer serve|ask|talk|open|push|flood|http|stun ...".into()),
     }
 }
 

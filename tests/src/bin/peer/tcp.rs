@@ -1,8 +1,10 @@
 //! TCP.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, setsockopt, socket, sockopt,
 };
@@ -101,6 +103,33 @@ pub(super) fn open(to: SocketAddr, count: usize) -> Outcome {
     println!("{} open, {refused} refused", held.len());
     std::io::copy(&mut std::io::stdin(), &mut std::io::sink())?;
     Ok(())
+}
+
+/// Writes as much as they take to so many connections, and reads nothing, until its standard input ends.
+pub(super) fn push(to: SocketAddr, count: usize) -> Outcome {
+    let mut held = Vec::new();
+    for _ in 0..count {
+        let stream = TcpStream::connect(to)?;
+        stream.set_nonblocking(true)?;
+        held.push(stream);
+    }
+    let data = vec![7; 256 * 1024];
+    let stdin = std::io::stdin();
+    loop {
+        let mut waits = vec![PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
+        waits.extend(held.iter().map(|stream| PollFd::new(stream.as_fd(), PollFlags::POLLOUT)));
+        poll(&mut waits, PollTimeout::NONE)?;
+        if waits.first().and_then(PollFd::any).unwrap_or(true) {
+            return Ok(());
+        }
+        for stream in &held {
+            match (&mut &*stream).write(&data) {
+                Ok(_) => {}
+                Err(e) if e.kind() == ErrorKind::WouldBlock => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+    }
 }
 
 /// Begins connections, all at once, and holds them until its standard input ends.

@@ -4,6 +4,7 @@
 pub mod connection;
 mod containers;
 mod events;
+mod flows;
 #[doc(hidden)]
 pub mod fuzzing;
 mod idle;
@@ -64,6 +65,7 @@ fn all() -> Routes {
         .merge(networks::routes())
         .merge(events::routes())
         .merge(switch::routes())
+        .merge(flows::routes())
 }
 
 /// Every method and path that is served, each once.

@@ -31,7 +31,6 @@ pub(super) fn routes() -> Routes {
         .get("/vswitch/ports/{port}", port)
         .post("/vswitch/ports/{port}", set_port)
         .get("/vswitch/capture", capture)
-        .get("/vswitch/nat", flows)
 }
 
 async fn bridges(State(daemon): App) -> Json<Value> {
@@ -192,12 +191,7 @@ async fn capture(State(daemon): App, p: Params) -> Answer {
     let count = p.number("count")?;
     let hub = daemon.switch().capture();
     let (session, records) = hub.start(scope, filter, snaplen as usize);
-    let body = watch::body(hub, session.clone(), records, count, text, snaplen);
+    let body = watch::body(hub, session.clone(), records, count, text, snaplen, &daemon);
     let body = body.inspect_err(|_| hub.stop(&session))?;
     Ok(([("content-type", "application/x-pcapng")], body).into_response())
-}
-
-async fn flows(State(daemon): App, p: Params) -> Answer {
-    let of = p.text("container").map(|name| daemon.resolve(name)).transpose()?;
-    Ok(Json(wire::flows(&daemon, of.as_deref())).into_response())
 }

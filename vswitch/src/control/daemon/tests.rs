@@ -13,7 +13,11 @@ pub(super) fn daemon(dir: &Path) -> Arc<Daemon> {
 pub(super) fn daemon_at(dir: &Path, advertise: Option<IpAddr>) -> Arc<Daemon> {
     let _ = std::fs::create_dir(dir.join("containers"));
     let events: crate::dataplane::worker::EventSink = Arc::new(|_| {});
-    let switch = Switch::new(&SwitchConfig { workers: 1, busy_poll: Duration::ZERO }, &events).unwrap();
+    let switch = Switch::new(
+        &SwitchConfig { workers: 1, busy_poll: Duration::ZERO, ..SwitchConfig::default() },
+        &events,
+    )
+    .unwrap();
     let store = Store::open(&dir.join("db")).unwrap();
     let resolver = Resolver::new(crate::names::Config::default());
     Daemon::new(

@@ -12,7 +12,7 @@ use super::net::driver;
 use crate::dataplane::{Bridge, Port, Switch};
 
 pub use container::{far, inspect, member, state, summary};
-pub use flow::flows;
+pub use flow::{Owner, Owners, flow_event, flows, lost};
 
 /// A port with its counters.
 pub fn port(port: &Port) -> Value {
@@ -123,6 +123,7 @@ pub fn info(daemon: &Daemon) -> Value {
     let own = json!({
         "Store": daemon.cluster().map(|cluster| store(&cluster.status())),
         "Workers": daemon.switch().workers(),
+        "IoUring": daemon.switch().io_uring().to_string(),
         "Networks": networks.len(),
         "Ports": bridges().map(|bridge| bridge.ports().iter().count()).sum::<usize>(),
         "DataDir": daemon.data_dir().display().to_string(),

@@ -28,7 +28,10 @@ const PATIENCE: u16 = 10_000;
 pub fn daemon(dir: &Path) -> Result<Arc<Daemon>, Box<dyn Error>> {
     std::fs::create_dir_all(dir.join("containers"))?;
     let events: crate::dataplane::worker::EventSink = Arc::new(|_| {});
-    let switch = Switch::new(&SwitchConfig { workers: 1, busy_poll: Duration::ZERO }, &events)?;
+    let switch = Switch::new(
+        &SwitchConfig { workers: 1, busy_poll: Duration::ZERO, ..SwitchConfig::default() },
+        &events,
+    )?;
     let store = Store::open(&dir.join("db"))?;
     let resolver = Resolver::new(names::Config::default());
     let tunnels = Tunnels::new(TunnelConfig::default());
