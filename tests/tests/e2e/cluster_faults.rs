@@ -232,8 +232,7 @@ fn keys_that_somebody_edits_are_put_right_and_nothing_is_lost_meanwhile() {
         cluster.keys().iter().find(|(k, v)| k.ends_with("/nodes/n2") && v.contains("192.0.2.2")).map(|_| ())
     });
     // What belongs to nobody is named, and left.
-    let stray =
-        endpoint.0.replace(|c: char| c == '\n', "").rsplit_once('/').unwrap().0.to_owned() + "/10.0.0.99";
+    let stray = endpoint.0.rsplit_once('/').unwrap().0.to_owned() + "/10.0.0.99";
     cluster.etcdctl(&["put", &stray, "nonsense"]).ok();
     cluster.etcdctl(&["put", "/vswitch/no/such", "{}"]).ok();
     eventually("both to be named", || {

@@ -81,15 +81,14 @@ impl Picture {
     fn set(&mut self, key: Key, item: Option<Item>) -> Option<Changed> {
         let before = self.items.get(&key).cloned();
         let item = item.map(|mut item| {
-            item.owner = match &item.value {
-                Ok(value) => value.node().map(ToOwned::to_owned),
-                Err(_) => {
-                    let before = before.as_ref();
-                    item.last = before.and_then(|before| before.shown().cloned());
-                    // Spoiled, but the same claim: it has never been free for another's since.
-                    let same = before.filter(|before| before.created == item.created);
-                    same.and_then(|before| before.owner.clone()).or_else(|| self.maker(item.created))
-                }
+            item.owner = if let Ok(value) = &item.value {
+                value.node().map(ToOwned::to_owned)
+            } else {
+                let before = before.as_ref();
+                item.last = before.and_then(|before| before.shown().cloned());
+                // Spoiled, but the same claim: it has never been free for another's since.
+                let same = before.filter(|before| before.created == item.created);
+                same.and_then(|before| before.owner.clone()).or_else(|| self.maker(item.created))
             };
             item
         });

@@ -222,13 +222,11 @@ impl Driver {
                 self.die(at, now, longest);
                 self.say(|| format!("{} dies", node.name));
             }
-            95 if faults && world.roll(2) == 0 => {
-                if self.up.is_none() {
-                    let longest = if world.roll(3) == 0 { 40 } else { 5 };
-                    self.up = Some(now + Duration::from_secs(world.roll(longest)));
-                    world.go_down();
-                    self.say(|| "the store is down".into());
-                }
+            95 if faults && self.up.is_none() && world.roll(2) == 0 => {
+                let longest = if world.roll(3) == 0 { 40 } else { 5 };
+                self.up = Some(now + Duration::from_secs(world.roll(longest)));
+                world.go_down();
+                self.say(|| "the store is down".into());
             }
             96 => world.store.compact(),
             97 => world.end_watches(),

@@ -233,8 +233,8 @@ impl World {
             (Some(Defect::ReapsTheLiving), Condition::Absent(key) | Condition::Version(key, _)) => {
                 !reaps || !(key.contains("/nodes/") || key.contains("/members/"))
             }
-            (Some(Defect::RemovesUsedNetworks), Condition::NoneBelow(_)) => false,
-            (Some(Defect::ClaimsOnNoNetwork), Condition::Present(_)) => false,
+            (Some(Defect::RemovesUsedNetworks), Condition::NoneBelow(_))
+            | (Some(Defect::ClaimsOnNoNetwork), Condition::Present(_)) => false,
             _ => true,
         });
         kept.cloned().collect()
