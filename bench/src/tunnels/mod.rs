@@ -1,7 +1,9 @@
 //! VXLAN between two hosts, which are namespaces joined by a veth pair. Each way is one implementation of [`Tunnel`],
 //! and a [`Peer`] like any other: what is attached first is on the first host, what comes next on the second.
 //!
-//!     a -- [the tunnel's end] -- wire -- [the tunnel's end] -- b
+//! ```text
+//! a -- [the tunnel's end] -- wire -- [the tunnel's end] -- b
+//! ```
 
 mod kernel;
 mod ovs;

@@ -118,7 +118,7 @@ pub struct Daemon {
     /// Congestion control of connections to the outside, such as cubic or bbr [default: the host's]
     #[arg(long, value_name = "NAME")]
     pub tcp_congestion: Option<String>,
-    /// etcd cluster that keeps the overlay networks of all nodes: etcd://HOST:PORT[,HOST:PORT...]
+    /// etcd cluster that keeps the overlay networks of all nodes: etcd://HOST:PORT[,HOST:PORT...], etcds:// behind TLS
     #[arg(long, env = "VSWITCH_STORE", value_name = "URL")]
     pub store: Option<vswitch::control::kv::StoreAddress>,
     /// What all keys in the store are below
@@ -130,6 +130,15 @@ pub struct Daemon {
     /// File with the user's password in its first line
     #[arg(long, value_name = "FILE", requires = "store_user")]
     pub store_password_file: Option<PathBuf>,
+    /// Authorities that sign the certificates of a store behind TLS, a PEM file
+    #[arg(long, value_name = "FILE", requires = "store")]
+    pub store_ca: Option<PathBuf>,
+    /// This node's certificate for the store, a PEM file
+    #[arg(long, value_name = "FILE", requires = "store_key", requires = "store_ca")]
+    pub store_cert: Option<PathBuf>,
+    /// The key that goes with it, a PEM file
+    #[arg(long, value_name = "FILE", requires = "store_cert")]
+    pub store_key: Option<PathBuf>,
     /// Name of this node, another one on each [default: the host's]
     #[arg(long, value_name = "NAME", requires = "store", value_parser = node_name)]
     pub node: Option<String>,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use vswitch::control::daemon::{HostSide, Sharing, TunnelConfig};
 use vswitch::control::kv::StoreAddress;
-use vswitch::control::kv::etcd::{Credentials, Etcd};
+use vswitch::control::kv::etcd::{Credentials, Etcd, Tls};
 use vswitch::control::serve::{self, Config};
 use vswitch::control::{node, paths};
 use vswitch::dataplane::SwitchConfig;
@@ -62,8 +62,25 @@ fn sharing(args: &Daemon, store: &StoreAddress) -> Result<Sharing, Failure> {
         _ => None,
     };
     Ok(Sharing {
-        kv: Arc::new(Etcd::new(store, credentials)),
+        kv: Arc::new(Etcd::new(store, tls(args, store)?, credentials)),
         prefix: args.store_prefix.clone(),
         node: args.node.clone().unwrap_or_else(node::name),
     })
+}
+
+fn tls(args: &Daemon, store: &StoreAddress) -> Result<Option<Tls>, Failure> {
+    let identity = args.store_cert.as_deref().zip(args.store_key.as_deref());
+    match (&args.store_ca, store.tls) {
+        (Some(authorities), true) => {
+            let tls = Tls::load(authorities, identity).map_err(|e| Failure::new(e.to_string()))?;
+            Ok(Some(tls))
+        }
+        (None, true) => Err(Failure::new(
+            "a store behind TLS needs --store-ca: the file with the authority that signed its certificate",
+        )),
+        (Some(_), false) => {
+            Err(Failure::new("--store-ca is for a store behind TLS: give etcds:// as its address"))
+        }
+        (None, false) => Ok(None),
+    }
 }

@@ -4,61 +4,11 @@
 use serde_json::Value;
 use tests::{Background, Cluster, Daemon, eventually};
 
-use crate::support::{addresses, interfaces};
+use crate::support::{Pinging, addresses, interfaces, store_info, until_members, until_network};
 
 fn sleeper(daemon: &Daemon, name: &str) -> String {
     daemon.sleeper_with(name, &["--network", "demo"]);
     daemon.ip(name, "demo")
-}
-
-/// Waits until a network is there.
-fn until_network(daemon: &Daemon, name: &str) -> Value {
-    eventually(&format!("network {name}"), || {
-        daemon
-            .ok(&["network", "ls", "--format", "{{.Name}}"])
-            .lines()
-            .any(|line| line == name)
-            .then(|| daemon.network(name))
-    })
-}
-
-/// Waits until so many endpoints of a network are known, here and elsewhere.
-fn until_members(daemon: &Daemon, network: &str, count: usize) -> Value {
-    eventually(&format!("{count} on {network}"), || {
-        let shown = daemon.network(network)["Containers"].take();
-        (shown.as_object()?.len() == count).then_some(shown)
-    })
-}
-
-/// A ping that goes on: what it says at its end.
-struct Pinging(Background);
-
-impl Pinging {
-    fn start(daemon: &Daemon, from: &str, to: &str) -> Self {
-        let words = ["ping", "-i", "0.1", "-W", "30", to];
-        let mut pinging = Background::start(&mut daemon.exec_command(from, &words));
-        pinging.line(|line| line.contains("icmp_seq=3 "));
-        Self(pinging)
-    }
-
-    /// Waits for one more answer than there were.
-    fn goes_on(&mut self) {
-        for _ in 0..3 {
-            self.0.line(|line| line.contains("icmp_seq="));
-        }
-    }
-
-    /// Ends it; none was lost.
-    fn lost_none(self) {
-        let (_, said) = self.0.interrupt();
-        assert!(said.contains(" 0% packet loss"), "{said}");
-    }
-}
-
-fn info(daemon: &Daemon) -> Value {
-    let text = daemon.ok(&["info", "--format", "json"]);
-    let all: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e} in {text}"));
-    all["Vswitch"]["Store"].clone()
 }
 
 #[test]
@@ -243,7 +193,7 @@ fn a_killed_daemon_and_a_killed_store_come_back_and_nothing_is_lost_between_othe
     eventually("new containers", || (nodes[1].run(&run).status == 0).then_some(()));
     for node in &nodes {
         until_members(node, "demo", 4);
-        eventually("everybody to have joined", || (info(node)["Joined"] == true).then_some(()));
+        eventually("everybody to have joined", || (store_info(node)["Joined"] == true).then_some(()));
     }
     pinging.goes_on();
     pinging.lost_none();

@@ -11,6 +11,7 @@ mod bridge;
 mod capture;
 mod churn;
 mod cluster;
+mod cluster_faults;
 mod connect;
 mod crash;
 mod demo;

@@ -1,7 +1,7 @@
 //! Questions that several tests ask.
 
 use serde_json::Value;
-use tests::{Daemon, eventually};
+use tests::{Background, Daemon, eventually};
 
 /// What a port has counted, under one name.
 #[track_caller]
@@ -98,4 +98,55 @@ pub(crate) fn api_flows(daemon: &Daemon) -> Vec<Value> {
 #[track_caller]
 pub(crate) fn engine_count(daemon: &Daemon, name: &str) -> u64 {
     daemon.api("GET", "/vswitch/nat", &Value::Null).json()["Counters"][name].as_u64().unwrap_or(0)
+}
+
+/// Waits until a network is there.
+pub(crate) fn until_network(daemon: &Daemon, name: &str) -> Value {
+    eventually(&format!("network {name}"), || {
+        daemon
+            .ok(&["network", "ls", "--format", "{{.Name}}"])
+            .lines()
+            .any(|line| line == name)
+            .then(|| daemon.network(name))
+    })
+}
+
+/// Waits until so many endpoints of a network are known, here and elsewhere.
+pub(crate) fn until_members(daemon: &Daemon, network: &str, count: usize) -> Value {
+    eventually(&format!("{count} on {network}"), || {
+        let shown = daemon.network(network)["Containers"].take();
+        (shown.as_object()?.len() == count).then_some(shown)
+    })
+}
+
+/// A ping that goes on: what it says at its end.
+pub(crate) struct Pinging(Background);
+
+impl Pinging {
+    pub(crate) fn start(daemon: &Daemon, from: &str, to: &str) -> Self {
+        let words = ["ping", "-i", "0.1", "-W", "30", to];
+        let mut pinging = Background::start(&mut daemon.exec_command(from, &words));
+        pinging.line(|line| line.contains("icmp_seq=3 "));
+        Self(pinging)
+    }
+
+    /// Waits for one more answer than there were.
+    pub(crate) fn goes_on(&mut self) {
+        for _ in 0..3 {
+            self.0.line(|line| line.contains("icmp_seq="));
+        }
+    }
+
+    /// Ends it; none was lost.
+    pub(crate) fn lost_none(self) {
+        let (_, said) = self.0.interrupt();
+        assert!(said.contains(" 0% packet loss"), "{said}");
+    }
+}
+
+/// How the store is doing, as `info` says.
+pub(crate) fn store_info(daemon: &Daemon) -> Value {
+    let text = daemon.ok(&["info", "--format", "json"]);
+    let all: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e} in {text}"));
+    all["Vswitch"]["Store"].clone()
 }

@@ -37,7 +37,10 @@ impl State {
         derived: bool,
         attempt: u32,
     ) -> Result<Ipv4Net, ClusterError> {
-        let window = 1u64 << attempt.saturating_sub(INSISTENT - 1).min(WIDEST.ilog2());
+        // Sixteen times as many with each attempt: a hundred nodes that want one at once must not take all
+        // their time to find out how many they are.
+        let wider = attempt.saturating_sub(INSISTENT - 1).saturating_mul(4);
+        let window = 1u64 << wider.min(WIDEST.ilog2());
         let mut skip = self.dice.below(window);
         let mut lowest = None;
         for config in network.active().filter(|config| config.is_v4()) {
@@ -341,3 +344,7 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "claims_tests.rs"]
+mod tests;

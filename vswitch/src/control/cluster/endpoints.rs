@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::schema::SharedEndpoint;
 use super::state::Claim;
-use super::{Cluster, ClusterError, EndpointWish, Inner, bounded};
+use super::{Cluster, ClusterError, EndpointWish, Inner, bounded_by};
 use crate::control::kv::PATIENCE;
 
 /// A claim under way. What the store was told of one that did not succeed is given back.
@@ -62,31 +62,30 @@ impl Cluster {
             Err(held) => return Ok(held),
         };
         let end = Instant::now() + PATIENCE;
-        let mut happened = inner.happened.subscribe();
         let mut attempt = 0;
         let work = async {
             loop {
-                happened.borrow_and_update();
+                let happened = inner.happened.notified();
                 // Nobody is told: it would be this that happens.
                 let plan = inner.state.lock().plan_claim(&asking.id, attempt);
                 let plan = match plan {
                     Ok(plan) => plan,
                     Err(why) if why.may_pass() => {
-                        if !Inner::happens(&mut happened, end).await {
+                        if !Inner::happens(happened, end).await {
                             return Err(why);
                         }
                         continue;
                     }
                     Err(why) => return Err(why),
                 };
-                let outcome = inner.commit(&plan).await?;
+                let outcome = inner.commit(&plan, end).await?;
                 let now = inner.now();
                 let held = inner.turn().claim_outcome(&asking.id, &plan, &outcome, now)?;
                 if let Some(endpoint) = held {
                     return Ok(endpoint);
                 }
                 attempt += 1;
-                self.after_refusal(&network, attempt).await?;
+                self.after_refusal(&network, attempt, end).await?;
             }
         };
         let result = timeout_at(end + Duration::from_millis(100), work).await;
@@ -94,10 +93,10 @@ impl Cluster {
     }
 
     /// Others were faster: once it is seen what they have taken, then it is waited a moment.
-    async fn after_refusal(&self, network: &str, attempt: u32) -> Result<(), ClusterError> {
+    async fn after_refusal(&self, network: &str, attempt: u32, end: Instant) -> Result<(), ClusterError> {
         if attempt == 1 {
             let prefix = self.inner.state.lock().keys.endpoints_of(network);
-            let taken = bounded(PATIENCE, self.inner.kv.list(&prefix)).await?;
+            let taken = bounded_by(end, self.inner.kv.list(&prefix)).await?;
             let now = self.inner.now();
             self.inner.turn().learn(&taken.entries, now);
         } else {
@@ -165,9 +164,8 @@ impl Cluster {
     /// Waits until the store has these endpoints as they are to be.
     pub(super) async fn settled(&self, these: impl Fn(&SharedEndpoint) -> bool) -> Result<(), ClusterError> {
         let end = Instant::now() + PATIENCE;
-        let mut happened = self.inner.happened.subscribe();
         loop {
-            happened.borrow_and_update();
+            let happened = self.inner.happened.notified();
             {
                 let state = self.inner.state.lock();
                 let open = state.claims.values().any(|claim| match claim {
@@ -178,7 +176,7 @@ impl Cluster {
                     return Ok(());
                 }
             }
-            if !Inner::happens(&mut happened, end).await {
+            if !Inner::happens(happened, end).await {
                 self.inner.state.lock().session_holds()?;
                 return Err(ClusterError::Contended(PATIENCE.as_secs()));
             }
@@ -192,16 +190,15 @@ impl Cluster {
     ) -> Result<(), ClusterError> {
         let inner = self.inner.as_ref();
         let end = Instant::now() + PATIENCE;
-        let mut happened = inner.happened.subscribe();
         let work = async {
             loop {
-                happened.borrow_and_update();
+                let happened = inner.happened.notified();
                 let next = plan(&inner.state.lock());
                 let Some(next) = next else { return Ok(()) };
-                let outcome = inner.commit(&next).await?;
+                let outcome = inner.commit(&next, end).await?;
                 let now = inner.now();
                 let wiser = inner.turn().carried_out(&next, &outcome, now);
-                if !wiser && !Inner::happens(&mut happened, end).await {
+                if !wiser && !Inner::happens(happened, end).await {
                     return Err(ClusterError::Contended(PATIENCE.as_secs()));
                 }
             }

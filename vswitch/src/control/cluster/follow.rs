@@ -32,6 +32,8 @@ pub(super) async fn run(inner: Arc<Inner>) {
             }
             Err(why) => End::Trouble(why),
         };
+        let now = inner.now();
+        inner.turn().blind(now);
         match end {
             End::Broken => {}
             End::Doubtful => doubted = Some(inner.state.lock().counters.seen),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::Inner;
 use super::clock::Backoff;
@@ -30,7 +30,7 @@ pub(super) async fn run(inner: Arc<Inner>) {
             let _ = timeout(due.unwrap_or(LONG), inner.work.notified()).await;
             continue;
         };
-        let wiser = match inner.commit(&plan).await {
+        let wiser = match inner.commit(&plan, Instant::now() + PATIENCE).await {
             Ok(outcome) => {
                 let now = inner.now();
                 inner.turn().carried_out(&plan, &outcome, now)

@@ -11,14 +11,21 @@ mod clock;
 mod endpoints;
 mod error;
 mod follow;
+pub mod fuzzing;
 mod keeper;
+#[cfg(test)]
+mod many_tests;
 mod names;
 mod networks;
 mod picture;
 mod repair;
 pub mod schema;
 mod session;
+#[cfg(test)]
+mod sim;
 mod state;
+#[cfg(test)]
+mod testing;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -26,16 +33,17 @@ use std::time::Duration;
 
 use packet::MacAddr;
 use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 pub use changes::{Event, LostEndpoint, Standing};
 pub use clock::{Boottime, Clock};
 pub use error::ClusterError;
 pub use schema::{Node, SharedEndpoint, SharedNetwork};
 
-use crate::control::kv::{Change, Condition, Kv, KvError, Outcome, PATIENCE};
+use crate::control::kv::{Kv, KvError, Outcome, PATIENCE};
 use repair::Plan;
 use state::State;
 
@@ -162,8 +170,8 @@ struct Inner {
     told: Notify,
     /// The session may have ended.
     over: Notify,
-    /// Another number with everything that happens.
-    happened: watch::Sender<u64>,
+    /// Tells all who wait, in the order in which they began to, of everything that happens.
+    happened: Notify,
     tasks: Mutex<Vec<AbortHandle>>,
 }
 
@@ -196,7 +204,7 @@ impl Drop for Turn<'_> {
             self.inner.over.notify_one();
         }
         self.inner.work.notify_one();
-        self.inner.happened.send_modify(|number| *number = number.wrapping_add(1));
+        self.inner.happened.notify_waiters();
     }
 }
 
@@ -211,6 +219,14 @@ async fn bounded<T>(
     }
 }
 
+/// The same as a part of something that has its own time.
+async fn bounded_by<T>(end: Instant, call: impl Future<Output = Result<T, KvError>>) -> Result<T, KvError> {
+    match timeout_at(end, call).await {
+        Ok(result) => result,
+        Err(_) => Err(KvError::Unreachable(format!("no answer within {} s", PATIENCE.as_secs()))),
+    }
+}
+
 impl Inner {
     /// The state, to change something in it.
     fn turn(&self) -> Turn<'_> {
@@ -221,17 +237,13 @@ impl Inner {
         self.clock.now()
     }
 
-    async fn commit(&self, plan: &Plan) -> Result<Outcome, KvError> {
-        self.transaction(&plan.when, &plan.then).await
+    async fn commit(&self, plan: &Plan, end: Instant) -> Result<Outcome, KvError> {
+        bounded_by(end, self.kv.commit(&plan.when, &plan.then)).await
     }
 
-    async fn transaction(&self, when: &[Condition], then: &[Change]) -> Result<Outcome, KvError> {
-        bounded(PATIENCE, self.kv.commit(when, then)).await
-    }
-
-    /// Waits for something to happen, until `end` at most: `false` then.
-    async fn happens(happened: &mut watch::Receiver<u64>, end: Instant) -> bool {
-        matches!(tokio::time::timeout_at(end, happened.changed()).await, Ok(Ok(())))
+    /// Waits for something to happen after `happened` was made, until `end` at most: `false` then.
+    async fn happens(happened: Notified<'_>, end: Instant) -> bool {
+        timeout_at(end, happened).await.is_ok()
     }
 
     fn stop(&self) {
@@ -282,7 +294,7 @@ impl Cluster {
             work: Notify::new(),
             told: Notify::new(),
             over: Notify::new(),
-            happened: watch::Sender::new(0),
+            happened: Notify::new(),
             tasks: Mutex::default(),
         });
         let tasks = [
@@ -300,10 +312,13 @@ impl Cluster {
     /// # Errors
     /// Why it has not; it goes on trying.
     pub async fn ready(&self) -> Result<(), ClusterError> {
-        let end = Instant::now() + PATIENCE;
-        let mut happened = self.inner.happened.subscribe();
+        self.ready_by(Instant::now() + PATIENCE).await
+    }
+
+    /// The same as a part of something that has its own time.
+    async fn ready_by(&self, end: Instant) -> Result<(), ClusterError> {
         loop {
-            happened.borrow_and_update();
+            let happened = self.inner.happened.notified();
             let Err(reason) = self.inner.state.lock().session_holds() else { return Ok(()) };
             // Waiting does not make these better.
             let hopeless = matches!(
@@ -312,7 +327,7 @@ impl Cluster {
                     | ClusterError::NewerSchema { .. }
                     | ClusterError::Left
             );
-            if hopeless || !Inner::happens(&mut happened, end).await {
+            if hopeless || !Inner::happens(happened, end).await {
                 return Err(reason);
             }
         }

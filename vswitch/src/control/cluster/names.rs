@@ -28,22 +28,21 @@ impl Cluster {
         inner.turn().begin_name(name, container)?;
         let _naming = Naming { inner, name };
         let end = Instant::now() + PATIENCE;
-        let mut happened = inner.happened.subscribe();
         let work = async {
             loop {
-                happened.borrow_and_update();
+                let happened = inner.happened.notified();
                 let plan = inner.state.lock().plan_name(name, container);
                 let plan = match plan {
                     Ok(plan) => plan,
                     Err(why) if why.may_pass() => {
-                        if !Inner::happens(&mut happened, end).await {
+                        if !Inner::happens(happened, end).await {
                             return Err(why);
                         }
                         continue;
                     }
                     Err(why) => return Err(why),
                 };
-                let outcome = inner.commit(&plan).await?;
+                let outcome = inner.commit(&plan, end).await?;
                 let now = inner.now();
                 if inner.turn().name_outcome(name, container, &plan, &outcome, now) {
                     return Ok(());
@@ -115,7 +114,7 @@ impl Cluster {
             }
             (session, [Condition::Version(node, session.version)], then)
         };
-        inner.transaction(&when, &then).await?;
+        bounded(PATIENCE, inner.kv.commit(&when, &then)).await?;
         bounded(PATIENCE, inner.kv.revoke(session.lease)).await?;
         Ok(())
     }

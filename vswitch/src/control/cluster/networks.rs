@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use vxlan::Vni;
 
 use super::schema::{Epoch, Key, SharedNetwork, Value, decode, encode};
-use super::{Cluster, ClusterError, bounded};
+use super::{Cluster, ClusterError, bounded_by};
 use crate::control::kv::{Change, Condition, Entry, Outcome, PATIENCE};
 use crate::control::net::subnets::overlap;
 use crate::control::net::{NetError, NetworkRecord};
@@ -68,21 +68,25 @@ impl Cluster {
     ) -> Result<SharedNetwork, ClusterError> {
         let end = Instant::now() + PATIENCE;
         let work = async {
+            self.ready_by(end).await?;
             loop {
-                if let Some(network) = self.try_to_create(&mut plan).await? {
+                if let Some(network) = self.try_to_create(&mut plan, end).await? {
                     return Ok(network);
                 }
                 let pause = self.inner.state.lock().dice.about(Duration::from_millis(50));
                 sleep(pause).await;
             }
         };
-        timeout_at(end, work).await.unwrap_or(Err(ClusterError::Contended(PATIENCE.as_secs())))
+        timeout_at(end + Duration::from_millis(100), work)
+            .await
+            .unwrap_or(Err(ClusterError::Contended(PATIENCE.as_secs())))
     }
 
     /// `None` when another was faster.
     async fn try_to_create(
         &self,
         plan: &mut (impl FnMut(&[SharedNetwork]) -> Result<NetworkRecord, NetError> + Send),
+        end: Instant,
     ) -> Result<Option<SharedNetwork>, ClusterError> {
         let inner = self.inner.as_ref();
         let (session, epoch, networks) = {
@@ -90,9 +94,9 @@ impl Cluster {
             (state.session_holds()?.1, state.keys.text(&Key::Epoch), state.keys.networks())
         };
         // In this order: whoever makes a network after the epoch was read changes it.
-        let seen = bounded(PATIENCE, inner.kv.list(&epoch)).await?.entries;
+        let seen = bounded_by(end, inner.kv.list(&epoch)).await?.entries;
         let seen = seen.iter().find(|entry| entry.key == epoch).map(|entry| entry.version);
-        let listed = bounded(PATIENCE, inner.kv.list(&networks)).await?.entries;
+        let listed = bounded_by(end, inner.kv.list(&networks)).await?.entries;
         let others = self.read_networks(&listed);
         let network = complete(plan(&others)?, &others)?;
         let value = encode(&network);
@@ -114,9 +118,9 @@ impl Cluster {
             Change::Put { key: text.clone(), value: value.clone(), lease: None },
         ];
         let now = inner.now();
-        match inner.transaction(&when, &then).await? {
+        match bounded_by(end, inner.kv.commit(&when, &then)).await? {
             Outcome::Done(version) => {
-                let entry = Entry { key: text, value, version };
+                let entry = Entry { key: text, value, version, created: version };
                 inner.turn().learn(&[entry], now);
                 Ok(Some(network))
             }
@@ -149,6 +153,8 @@ impl Cluster {
     /// [`ClusterError::HasEndpoints`] of any node; what the store says, within 5 s.
     pub async fn remove_network(&self, id: &str) -> Result<(), ClusterError> {
         let inner = self.inner.as_ref();
+        let end = Instant::now() + PATIENCE;
+        self.ready_by(end).await?;
         let (network, endpoints) = {
             let state = inner.state.lock();
             if let Some(found) = state.newer {
@@ -158,7 +164,7 @@ impl Cluster {
         };
         let when = [Condition::Present(network.clone()), Condition::NoneBelow(endpoints)];
         let then = [Change::Delete(network.clone())];
-        let outcome = inner.transaction(&when, &then).await?;
+        let outcome = bounded_by(end, inner.kv.commit(&when, &then)).await?;
         let now = inner.now();
         match outcome {
             Outcome::Done(revision) => {

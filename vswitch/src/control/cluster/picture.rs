@@ -14,10 +14,14 @@ use crate::control::kv::{Entry, Event, Snapshot};
 pub(super) struct Item {
     /// The revision in which it was put.
     pub(super) version: u64,
+    /// The revision since which it has been there.
+    created: u64,
     /// What it says, or why that cannot be read.
     pub(super) value: Result<Value, String>,
     /// What it said last that could be read.
     last: Option<Value>,
+    /// The node whose it is.
+    owner: Option<String>,
 }
 
 impl Item {
@@ -29,6 +33,21 @@ impl Item {
     /// What it says now.
     pub(super) fn readable(&self) -> Option<&Value> {
         self.value.as_ref().ok()
+    }
+
+    /// The node whose it is, as it says, or, if it cannot be read, as is certain nevertheless.
+    pub(super) fn owner(&self) -> Option<&str> {
+        self.owner.as_deref()
+    }
+
+    /// The revision since which it has been there.
+    pub(super) fn created(&self) -> u64 {
+        self.created
+    }
+
+    /// What is known of its making.
+    fn made(&self) -> Option<(u64, String)> {
+        Some((self.created, self.readable()?.node()?.to_owned()))
     }
 }
 
@@ -45,6 +64,9 @@ pub(super) struct Picture {
     items: BTreeMap<Key, Item>,
     /// Keys that go with a node, by its name.
     of_node: BTreeMap<String, BTreeSet<Key>>,
+    /// How many keys that can be read were made in a revision by a node: what is made in one
+    /// revision is of one transaction, and so of one node.
+    makers: BTreeMap<(u64, String), usize>,
     /// Keys that this node has removed, and in which revision: the watch may not have come that far.
     removed: BTreeMap<Key, u64>,
     /// Everything up to this revision has been seen.
@@ -58,29 +80,19 @@ impl Picture {
 
     fn set(&mut self, key: Key, item: Option<Item>) -> Option<Changed> {
         let before = self.items.get(&key).cloned();
-        let node = |item: &Option<Item>| {
-            item.as_ref().and_then(Item::shown).and_then(Value::node).map(ToOwned::to_owned)
-        };
         let item = item.map(|mut item| {
-            if item.value.is_err() {
-                item.last = before.as_ref().and_then(|before| before.shown().cloned());
-            }
+            item.owner = if let Ok(value) = &item.value {
+                value.node().map(ToOwned::to_owned)
+            } else {
+                let before = before.as_ref();
+                item.last = before.and_then(|before| before.shown().cloned());
+                // Spoiled, but the same claim: it has never been free for another's since.
+                let same = before.filter(|before| before.created == item.created);
+                same.and_then(|before| before.owner.clone()).or_else(|| self.maker(item.created))
+            };
             item
         });
-        let (old, new) = (node(&before), node(&item));
-        if old != new {
-            if let Some(old) = old
-                && let Some(keys) = self.of_node.get_mut(&old)
-            {
-                keys.remove(&key);
-                if keys.is_empty() {
-                    self.of_node.remove(&old);
-                }
-            }
-            if let Some(new) = new {
-                self.of_node.entry(new).or_default().insert(key.clone());
-            }
-        }
+        self.index(&key, before.as_ref(), item.as_ref());
         let before_value = before.as_ref().and_then(Item::shown).cloned();
         let same = before_value.as_ref() == item.as_ref().and_then(Item::shown);
         match item {
@@ -90,13 +102,50 @@ impl Picture {
         (!same).then_some(Changed { key, before: before_value })
     }
 
-    fn put(&mut self, key: Key, version: u64, bytes: &[u8]) -> Option<Changed> {
+    /// The only node that is known to have made something in a revision.
+    fn maker(&self, revision: u64) -> Option<String> {
+        let mut of =
+            self.makers.range((revision, String::new())..).take_while(|((at, _), _)| *at == revision);
+        let ((_, maker), _) = of.next()?;
+        of.next().is_none().then(|| maker.clone())
+    }
+
+    fn index(&mut self, key: &Key, before: Option<&Item>, now: Option<&Item>) {
+        if let Some(old) = before.and_then(Item::made)
+            && let Some(count) = self.makers.get_mut(&old)
+        {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.makers.remove(&old);
+            }
+        }
+        if let Some(new) = now.and_then(Item::made) {
+            *self.makers.entry(new).or_default() += 1;
+        }
+        let (old, new) = (before.and_then(Item::owner), now.and_then(Item::owner));
+        if old == new {
+            return;
+        }
+        if let Some(old) = old
+            && let Some(keys) = self.of_node.get_mut(old)
+        {
+            keys.remove(key);
+            if keys.is_empty() {
+                self.of_node.remove(old);
+            }
+        }
+        if let Some(new) = new {
+            self.of_node.entry(new.to_owned()).or_default().insert(key.clone());
+        }
+    }
+
+    fn put(&mut self, key: Key, (version, created): (u64, u64), bytes: &[u8]) -> Option<Changed> {
         let newer = self.items.get(&key).is_some_and(|item| item.version >= version);
         if newer || self.removed.get(&key).is_some_and(|at| *at > version) {
             return None;
         }
         let value = schema::decode(&key, bytes);
-        self.set(key, Some(Item { version, value, last: None }))
+        self.set(key, Some(Item { version, created, value, last: None, owner: None }))
     }
 
     fn delete(&mut self, key: Key, revision: u64) -> Option<Changed> {
@@ -128,9 +177,25 @@ impl Picture {
             if went_back && let Some(item) = self.items.get_mut(&key) {
                 item.version = 0;
             }
-            changed.extend(self.put(key, entry.version, &entry.value));
+            changed.extend(self.put(key, (entry.version, entry.created), &entry.value));
         }
         self.seen(snapshot.revision);
+        self.find_owners();
+    }
+
+    /// Of what cannot be read, and came before that which tells whose it is.
+    fn find_owners(&mut self) {
+        let stray = self.items.iter().filter(|(_, item)| item.value.is_err() && item.owner.is_none());
+        let found: Vec<(Key, Item)> = stray
+            .filter_map(|(key, item)| {
+                let owner = Some(self.maker(item.created)?);
+                Some((key.clone(), Item { owner, ..item.clone() }))
+            })
+            .collect();
+        for (key, item) in found {
+            let before = self.items.insert(key.clone(), item.clone());
+            self.index(&key, before.as_ref(), Some(&item));
+        }
     }
 
     fn seen(&mut self, revision: u64) {
@@ -146,7 +211,7 @@ impl Picture {
                 Event::Put(entry) => {
                     seen = seen.max(entry.version);
                     let Some(key) = keys.read(&entry.key) else { continue };
-                    changed.extend(self.put(key, entry.version, &entry.value));
+                    changed.extend(self.put(key, (entry.version, entry.created), &entry.value));
                 }
                 Event::Deleted(key, revision) => {
                     seen = seen.max(*revision);
@@ -158,11 +223,17 @@ impl Picture {
         self.seen(seen);
     }
 
-    /// This node has put a key itself.
-    pub(super) fn wrote(&mut self, key: Key, version: u64, bytes: &[u8], changed: &mut Vec<Changed>) {
+    /// A key was read, or put by this node, otherwise than by following the store.
+    pub(super) fn wrote(
+        &mut self,
+        key: Key,
+        (version, created): (u64, u64),
+        bytes: &[u8],
+        changed: &mut Vec<Changed>,
+    ) {
         // Everything later may have been seen already, this key's end with it.
         if version > self.revision {
-            changed.extend(self.put(key, version, bytes));
+            changed.extend(self.put(key, (version, created), bytes));
         }
     }
 
@@ -174,7 +245,7 @@ impl Picture {
         }
     }
 
-    /// The keys that go with a node.
+    /// The keys that go with a node, also such as cannot be read.
     pub(super) fn of_node(&self, node: &str) -> impl Iterator<Item = &Key> {
         self.of_node.get(node).into_iter().flatten()
     }

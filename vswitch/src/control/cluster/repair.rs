@@ -204,8 +204,23 @@ impl State {
                 .names
                 .get(name)
                 .is_none_or(|hold| hold.pending == 0 && (!hold.held || hold.container != found.container)),
+            // Spoiled: it is an orphan if nobody here wants what the key stands for.
+            (Key::Endpoint(network, address), None) => {
+                !self.wanted(|endpoint| endpoint.network == *network && endpoint.ipv4.addr() == *address)
+            }
+            (Key::Second(network, address), None) => {
+                !self.wanted(|endpoint| endpoint.network == *network && endpoint.seconds().contains(address))
+            }
+            (Key::Container(name), None) => !self.names.contains_key(name),
             _ => false,
         }
+    }
+
+    fn wanted(&self, is_it: impl Fn(&SharedEndpoint) -> bool) -> bool {
+        self.claims.values().any(|claim| match claim {
+            Claim::Pending(_, Some(endpoint)) | Claim::Held { endpoint, .. } => is_it(endpoint),
+            Claim::Pending(_, None) => false,
+        })
     }
 
     fn release(&self, session: &Condition) -> Option<Plan> {
@@ -263,7 +278,7 @@ impl State {
                 continue;
             }
             // Not all at once: the first one does it for all.
-            let grace = self.patience();
+            let grace = self.config.grace;
             let spread = u64::try_from((grace / 8).as_millis()).unwrap_or(u64::MAX);
             let due = now + grace + Duration::from_millis(self.dice.below(spread));
             self.absences.insert(node, Absence { member, due });
@@ -285,8 +300,7 @@ impl State {
             Some(version) => Condition::Version(self.keys.text(&member), version),
             None => Condition::Absent(self.keys.text(&member)),
         };
-        let readable = |key: &&Key| self.picture.get(key).is_some_and(|item| item.readable().is_some());
-        let keys = self.picture.of_node(node).filter(readable).take(MOST_KEYS);
+        let keys = self.picture.of_node(node).take(MOST_KEYS);
         let purpose = Purpose::Reap(node.into());
         let when = vec![is_back, since];
         self.removal(when.clone(), keys, purpose.clone()).or_else(|| {
@@ -342,7 +356,9 @@ impl State {
             match change {
                 Change::Put { key, value, .. } => {
                     let Some(key) = self.keys.read(key) else { continue };
-                    self.picture.wrote(key, revision, value, &mut changed);
+                    // Its conditions were that the key was absent, or as it was known.
+                    let created = self.picture.get(&key).map_or(revision, Item::created);
+                    self.picture.wrote(key, (revision, created), value, &mut changed);
                 }
                 Change::Delete(key) => {
                     let Some(key) = self.keys.read(key) else { continue };
@@ -358,3 +374,7 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "repair_tests.rs"]
+mod tests;

@@ -90,7 +90,7 @@ async fn join(inner: &Inner) -> Result<Lease, ClusterError> {
         }
         (when, then)
     };
-    match inner.transaction(&when, &then).await? {
+    match bounded(PATIENCE, inner.kv.commit(&when, &then)).await? {
         Outcome::Done(version) => {
             let now = inner.now();
             let mut turn = inner.turn();

@@ -90,6 +90,8 @@ pub(super) struct State {
     sure_until: Option<Duration>,
     /// The picture is one of the store.
     pub(super) synced: bool,
+    /// Since when changes in the store have not been seen.
+    blind_since: Option<Duration>,
     pub(super) joined_before: bool,
     /// Somebody later than this has written the store's content.
     pub(super) newer: Option<u32>,
@@ -125,6 +127,7 @@ impl State {
             kept: Duration::ZERO,
             sure_until: None,
             synced: false,
+            blind_since: None,
             joined_before: false,
             newer: None,
             left: false,
@@ -145,11 +148,6 @@ impl State {
         }
     }
 
-    /// How long what an absent node holds stays its own.
-    pub(super) fn patience(&self) -> Duration {
-        self.config.grace
-    }
-
     // -- What the store says
 
     /// A list of everything.
@@ -168,10 +166,21 @@ impl State {
         self.picture.replace(&self.keys, snapshot, &mut changed);
         self.synced = true;
         self.counters.resyncs += 1;
-        // Others could not reach the store either, perhaps: they get their time anew.
-        self.absences.clear();
+        // Others could not reach the store either, perhaps: that time is not counted against them. All
+        // the rest is, or a node whose watch breaks again and again would wait for ever.
+        if let Some(since) = self.blind_since.take() {
+            let blind = now.saturating_sub(since);
+            for absence in self.absences.values_mut() {
+                absence.due += blind;
+            }
+        }
         self.absorb(changed, now);
         Ok(())
+    }
+
+    /// Changes are not seen any more, until the next list.
+    pub(super) fn blind(&mut self, now: Duration) {
+        self.blind_since.get_or_insert(now);
     }
 
     /// Whether the store's content is of this layout.
@@ -226,7 +235,10 @@ impl State {
             // This node's own key counts only when everything before it is known.
             match self.keys.read(&entry.key) {
                 None | Some(Key::Node(_)) => {}
-                Some(key) => self.picture.wrote(key, entry.version, &entry.value, &mut changed),
+                Some(key) => {
+                    let at = (entry.version, entry.created);
+                    self.picture.wrote(key, at, &entry.value, &mut changed);
+                }
             }
         }
         self.absorb(changed, now);
@@ -385,3 +397,7 @@ pub(super) fn is_in(picture: &Picture, endpoint: &SharedEndpoint) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+#[path = "state_tests.rs"]
+mod tests;

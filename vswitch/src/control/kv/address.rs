@@ -1,4 +1,4 @@
-//! Where the shared store is: `etcd://HOST:PORT[,HOST:PORT...]`.
+//! Where the shared store is: `etcd://HOST:PORT[,HOST:PORT...]`, or `etcds://` behind TLS.
 
 use std::str::FromStr;
 
@@ -9,11 +9,8 @@ const PORT: u16 = 2379;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     /// No scheme, or one that nothing here speaks.
-    #[error("a store is given as etcd://HOST:PORT[,HOST:PORT...], not as {0:?}")]
+    #[error("a store is given as etcd://HOST:PORT[,HOST:PORT...], or etcds:// behind TLS, not as {0:?}")]
     Scheme(String),
-    /// Not there yet.
-    #[error("a store behind TLS cannot be used yet: give etcd://HOST:PORT, on a network that is trusted")]
-    Tls,
     /// One of its hosts.
     #[error("{0:?} is no HOST:PORT of a store")]
     Host(String),
@@ -24,6 +21,8 @@ pub enum AddressError {
 pub struct StoreAddress {
     /// Host and port of each: never empty.
     pub members: Vec<String>,
+    /// They are spoken to through TLS.
+    pub tls: bool,
 }
 
 impl FromStr for StoreAddress {
@@ -31,13 +30,13 @@ impl FromStr for StoreAddress {
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let (scheme, rest) = text.split_once("://").ok_or_else(|| AddressError::Scheme(text.into()))?;
-        match scheme {
-            "etcd" | "http" => {}
-            "etcds" | "https" => return Err(AddressError::Tls),
+        let tls = match scheme {
+            "etcd" | "http" => false,
+            "etcds" | "https" => true,
             _ => return Err(AddressError::Scheme(text.into())),
-        }
+        };
         let members: Result<Vec<String>, _> = rest.trim_end_matches('/').split(',').map(member).collect();
-        Ok(Self { members: members? })
+        Ok(Self { members: members?, tls })
     }
 }
 
@@ -70,7 +69,9 @@ mod tests {
             read("etcd://192.0.2.1,[2001:db8::1],[::1]:7/"),
             Ok("192.0.2.1:2379 [2001:db8::1]:2379 [::1]:7".into())
         );
-        assert_eq!(read("https://a"), Err(AddressError::Tls));
+        assert_eq!(read("https://a"), Ok("a:2379".into()));
+        let tls = |text: &str| text.parse::<StoreAddress>().map(|a| a.tls);
+        assert_eq!([tls("https://a"), tls("etcds://a"), tls("etcd://a")], [Ok(true), Ok(true), Ok(false)]);
         assert_eq!(read("consul://a"), Err(AddressError::Scheme("consul://a".into())));
         assert_eq!(read("a:2379"), Err(AddressError::Scheme("a:2379".into())));
         for bad in ["", "a:x", "a:0", "a:70000", ":1", "a b", "2001:db8::1", "[x]:1", "user@a:1", "a/b"] {

@@ -44,6 +44,10 @@ async fn transactions(kv: &dyn Kv) {
     let first = done(kv.commit(&absent, &[put("/t/a", "1"), put("/t/b", "2")]).await);
     assert_eq!(keys(kv, "/t/").await, text(&[("/t/a", "1"), ("/t/b", "2")]));
     assert_eq!(kv.list("/t/a").await.unwrap().entries[0].version, first);
+    let again = done(kv.commit(&[], &[put("/t/a", "1")]).await);
+    let entry = &kv.list("/t/a").await.unwrap().entries[0];
+    assert_eq!((entry.created, entry.version), (first, again), "put over, it has been there since");
+    let first = kv.list("/t/b").await.unwrap().entries[0].version;
 
     // All or nothing, and what stood in the way is told.
     assert_eq!(found(kv.commit(&absent, &[put("/t/b", "x")]).await), text(&[("/t/a", "1")]));

@@ -66,7 +66,8 @@ impl State {
         for change in changes {
             match change {
                 Change::Put { key, value, lease } => {
-                    let entry = Entry { key: key.clone(), value: value.clone(), version: revision };
+                    let created = self.entries.get(key).map_or(revision, |(entry, _)| entry.created);
+                    let entry = Entry { key: key.clone(), value: value.clone(), version: revision, created };
                     self.entries.insert(key.clone(), (entry.clone(), *lease));
                     events.push(Event::Put(entry));
                 }

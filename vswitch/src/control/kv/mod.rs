@@ -50,6 +50,8 @@ pub struct Entry {
     pub value: Vec<u8>,
     /// The revision of the store in which it was put.
     pub version: u64,
+    /// The revision since which the key has been there without a break.
+    pub created: u64,
 }
 
 /// All keys below a prefix at one moment.

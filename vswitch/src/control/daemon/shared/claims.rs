@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use super::{ControlError, Daemon, SharedEndpoint, wait, wish};
+use tokio::time::Instant;
+
+use super::{ControlError, Daemon, PATIENCE, SharedEndpoint, wait, wait_by, wish};
 use crate::control::cluster::ClusterError;
 use crate::control::id;
 use crate::control::record::Container;
@@ -44,19 +46,21 @@ impl Daemon {
         };
         let Some((_, first)) = wanted.first() else { return Ok(Claims::default()) };
         let cluster = self.sharing(&first.network)?;
-        wait(cluster.ready())?;
+        // Whether this node has yet to join, how many names are tried and how many networks there are: the time is
+        // the same.
+        let end = Instant::now() + PATIENCE;
         let chosen = match name.as_deref() {
             Some(given) => {
                 self.books.lock().check_name(given)?;
                 given.to_owned()
             }
-            None => self.claim_some_name(container)?,
+            None => self.claim_some_name(container, end)?,
         };
         *name = Some(chosen.clone());
         let mut claims = Claims { container: container.to_owned(), name: chosen, endpoints: Vec::new() };
         for (network, request) in wanted {
-            let claimed =
-                wish(container, &claims.name, &network, request).and_then(|wish| wait(cluster.claim(wish)));
+            let claimed = wish(container, &claims.name, &network, request)
+                .and_then(|wish| Ok(wait_by(end, cluster.claim(wish))??));
             match claimed {
                 Ok(endpoint) => claims.endpoints.push(endpoint),
                 Err(error) => {
@@ -68,14 +72,14 @@ impl Daemon {
         Ok(claims)
     }
 
-    fn claim_some_name(&self, container: &str) -> Result<String, ControlError> {
+    fn claim_some_name(&self, container: &str, end: Instant) -> Result<String, ControlError> {
         let cluster = self.sharing("of all nodes")?;
         for attempt in 0..NAMES {
             let name = id::generated_name(container, attempt);
             if self.books.lock().check_name(&name).is_err() {
                 continue;
             }
-            match wait_raw(cluster.claim_name(&name, container))? {
+            match wait_by(end, cluster.claim_name(&name, container))? {
                 Ok(()) => return Ok(name),
                 Err(ClusterError::NameInUse { .. }) => {}
                 Err(error) => return Err(error.into()),
@@ -99,7 +103,6 @@ impl Daemon {
             return Ok(Claims::default());
         }
         let cluster = self.sharing(&request.network)?;
-        cluster.ready().await?;
         let endpoint = cluster.claim(wish(&record.id, &record.name, network_id, request)?).await?;
         // The name was the container's before, or goes with its last endpoint.
         Ok(Claims { container: record.id.clone(), name: String::new(), endpoints: vec![endpoint] })
@@ -173,11 +176,4 @@ impl Daemon {
         }
         Ok(())
     }
-}
-
-/// As [`wait`], with the cluster's own error.
-fn wait_raw<T>(
-    future: impl Future<Output = Result<T, ClusterError>>,
-) -> Result<Result<T, ClusterError>, ControlError> {
-    wait(async { Ok(future.await) })
 }

@@ -14,11 +14,13 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::{Instant, timeout_at};
+
 use super::{Books, Daemon, off_the_runtime};
 use crate::control::cluster::{Cluster, ClusterError, Config, EndpointWish, Held, SharedEndpoint};
 use crate::control::error::ControlError;
 use crate::control::id;
-use crate::control::kv::Kv;
+use crate::control::kv::{Kv, KvError, PATIENCE};
 use crate::control::net::Class;
 use crate::control::record::{Container, Endpoint};
 
@@ -71,15 +73,15 @@ fn wait<T>(future: impl Future<Output = Result<T, ClusterError>>) -> Result<T, C
     Ok(off_the_runtime(|| runtime.block_on(future))?)
 }
 
-/// The same, after this node has joined: a daemon that was just started is not yet refused.
-fn wait_joined<T>(
-    cluster: &Cluster,
+/// The same as a part of what is to take [`PATIENCE`] in all.
+fn wait_by<T>(
+    end: Instant,
     future: impl Future<Output = Result<T, ClusterError>>,
-) -> Result<T, ControlError> {
-    wait(async {
-        cluster.ready().await?;
-        future.await
-    })
+) -> Result<Result<T, ClusterError>, ControlError> {
+    let late = || KvError::Unreachable(format!("no answer within {} s", PATIENCE.as_secs()));
+    // What ends by itself at that moment has more to say.
+    let end = end + Duration::from_millis(200);
+    wait(async { Ok(timeout_at(end, future).await.unwrap_or_else(|_| Err(late().into()))) })
 }
 
 impl Daemon {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{ControlError, Daemon, wait, wait_joined};
+use super::{ControlError, Daemon, wait};
 use crate::control::cluster::SharedNetwork;
 use crate::control::net::NetworkRecord;
 use crate::control::net::create::{Surroundings, create};
@@ -31,7 +31,7 @@ impl Daemon {
             let around = Surroundings { networks: &networks, host_routes: routes, last_pool: None };
             create(request.clone(), id.to_owned(), created, &around)
         };
-        let shared = wait_joined(&cluster, cluster.create_network(plan))?;
+        let shared = wait(cluster.create_network(plan))?;
         if let Err(error) = self.adopt(&Arc::new(shared)) {
             let _ = wait(cluster.remove_network(id));
             return Err(error);
@@ -81,7 +81,7 @@ impl Daemon {
         self.books.lock().removable(id)?;
         // Without a store only what this node remembers of it goes.
         if let Some(cluster) = self.cluster() {
-            wait_joined(cluster, cluster.remove_network(id))?;
+            wait(cluster.remove_network(id))?;
         }
         self.forsake(id);
         Ok(())

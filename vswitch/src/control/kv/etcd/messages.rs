@@ -62,6 +62,8 @@ pub(super) struct KeyValue {
     value: String,
     #[serde(deserialize_with = "number")]
     pub(super) mod_revision: u64,
+    #[serde(deserialize_with = "number")]
+    create_revision: u64,
 }
 
 fn malformed(what: impl fmt::Display) -> KvError {
@@ -78,7 +80,7 @@ impl KeyValue {
     pub(super) fn entry(&self) -> Result<Option<Entry>, KvError> {
         let Some(key) = self.key()? else { return Ok(None) };
         let value = BASE64.decode(self.value.as_bytes()).map_err(malformed)?;
-        Ok(Some(Entry { key, value, version: self.mod_revision }))
+        Ok(Some(Entry { key, value, version: self.mod_revision, created: self.create_revision }))
     }
 }
 

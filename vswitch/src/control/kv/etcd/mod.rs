@@ -6,6 +6,7 @@
 
 mod http;
 mod messages;
+mod tls;
 mod watch;
 
 use std::future::Future;
@@ -22,8 +23,13 @@ use tokio::time::{Instant, timeout_at};
 use super::{Change, Condition, Kv, KvError, Lease, Outcome, PATIENCE, Snapshot, StoreAddress, Watch};
 use messages::{Authenticated, Granted, Kept, Nothing, Range, Streamed, Transaction, encode, end_of};
 
+pub use tls::{Tls, TlsError};
+
 /// How long one member has to answer before the next is asked.
 const PATIENCE_WITH_ONE: Duration = Duration::from_secs(2);
+
+/// By how much earlier than everybody else this gives up, so that what it has to say is heard.
+const MARGIN: Duration = Duration::from_millis(250);
 
 /// A user of the cluster.
 #[derive(Clone)]
@@ -43,10 +49,19 @@ impl std::fmt::Debug for Credentials {
 /// A cluster of etcd.
 pub struct Etcd {
     members: Vec<String>,
+    tls: Option<Tls>,
     /// The member that answered last.
     current: AtomicUsize,
     credentials: Option<Credentials>,
     token: Mutex<Option<String>>,
+}
+
+/// Where one is reached.
+#[derive(Clone)]
+pub(super) struct Member {
+    /// `HOST:PORT`.
+    address: String,
+    tls: Option<Tls>,
 }
 
 /// Why one member did not do what it was asked for.
@@ -60,10 +75,11 @@ pub(super) enum Refusal {
 }
 
 impl Etcd {
-    /// A cluster; nothing is sent yet.
-    pub fn new(address: &StoreAddress, credentials: Option<Credentials>) -> Self {
+    /// A cluster; nothing is sent yet. `tls` is to be there if the address says so.
+    pub fn new(address: &StoreAddress, tls: Option<Tls>, credentials: Option<Credentials>) -> Self {
         Self {
             members: address.members.clone(),
+            tls,
             current: AtomicUsize::new(0),
             credentials,
             token: Mutex::default(),
@@ -74,29 +90,40 @@ impl Etcd {
     /// answers or the time is over.
     async fn ask<T, F: Future<Output = Result<T, Refusal>>>(
         &self,
-        attempt: impl Fn(String, Option<String>) -> F,
+        attempt: impl Fn(Member, Option<String>) -> F,
     ) -> Result<T, KvError> {
-        let end = Instant::now() + PATIENCE;
-        let mut last = String::from("it has no members");
+        let end = Instant::now() + PATIENCE.saturating_sub(MARGIN);
+        // What each of them said last.
+        let mut said: Vec<(&str, String)> = Vec::new();
+        let mut say = |member, why| {
+            said.retain(|(of, _)| *of != member);
+            said.push((member, why));
+        };
         // Each member twice: once with a token that has become worthless.
         for turn in 0..self.members.len().saturating_mul(2) {
             let at = self.current.load(Relaxed);
             let Some(member) = self.members.get(at % self.members.len().max(1)) else { break };
-            let until = end.min(Instant::now() + PATIENCE_WITH_ONE);
+            // So that all of them are asked before the time is over.
+            let left = self.members.len().saturating_sub(turn).max(1);
+            let share =
+                end.saturating_duration_since(Instant::now()) / u32::try_from(left).unwrap_or(u32::MAX);
+            let patience = share.min(PATIENCE_WITH_ONE);
+            let until = Instant::now() + patience;
             let one = async {
-                let token = self.authenticated(member).await?;
-                attempt(member.clone(), token).await
+                let member = Member { address: member.clone(), tls: self.tls.clone() };
+                let token = self.authenticated(&member).await?;
+                attempt(member, token).await
             };
             match timeout_at(until, one).await {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(Refusal::Final(error))) => return Err(error),
                 Ok(Err(Refusal::Token)) => {
                     *self.token.lock() = None;
-                    last = format!("{member}: it does not know its own token");
+                    say(member, "it does not know its own token".into());
                     continue;
                 }
-                Ok(Err(Refusal::Elsewhere(why))) => last = format!("{member}: {why}"),
-                Err(_) => last = format!("{member}: no answer within {} s", PATIENCE_WITH_ONE.as_secs()),
+                Ok(Err(Refusal::Elsewhere(why))) => say(member, why),
+                Err(_) => say(member, format!("no answer within {:.1} s", patience.as_secs_f32())),
             }
             // Whoever else failed here has gone on already.
             let _ = self.current.compare_exchange(at, at.wrapping_add(1), Relaxed, Relaxed);
@@ -104,17 +131,24 @@ impl Etcd {
                 break;
             }
         }
-        Err(KvError::Unreachable(last))
+        let all: Vec<String> = said.iter().map(|(member, why)| format!("{member}: {why}")).collect();
+        Err(KvError::Unreachable(if all.is_empty() { "it has no members".into() } else { all.join("; ") }))
     }
 
-    async fn authenticated(&self, member: &str) -> Result<Option<String>, Refusal> {
+    async fn authenticated(&self, member: &Member) -> Result<Option<String>, Refusal> {
         let Some(Credentials { user, password }) = &self.credentials else { return Ok(None) };
         let known = self.token.lock().clone();
         if known.is_some() {
             return Ok(known);
         }
         let body = json!({"name": user, "password": password});
-        let answer: Authenticated = http::call(member, None, "/v3/auth/authenticate", &body).await?;
+        let answer = http::call(member, None, "/v3/auth/authenticate", &body).await;
+        let answer: Authenticated = answer.map_err(|refusal| match refusal {
+            Refusal::Final(KvError::Refused(why)) if why.contains("authentication failed") => Refusal::Final(
+                KvError::Refused(format!("the user {user:?} or the password is wrong ({why})")),
+            ),
+            other => other,
+        })?;
         *self.token.lock() = Some(answer.token.clone());
         Ok(Some(answer.token))
     }
@@ -194,5 +228,7 @@ impl Kv for Etcd {
     }
 }
 
+#[cfg(test)]
+pub(crate) mod server;
 #[cfg(test)]
 mod tests;

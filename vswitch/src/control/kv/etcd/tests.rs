@@ -1,82 +1,10 @@
 //! Against etcd itself, where it is installed.
 
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
 
+use super::server::{Server, free_port};
 use super::*;
 use crate::control::kv::contract;
-
-/// A member on free ports of this machine. It ends with this value.
-struct Server {
-    child: Option<Child>,
-    dir: tempfile::TempDir,
-    client: u16,
-    peer: u16,
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
-}
-
-impl Server {
-    /// Starts one and waits until it answers; `None` where there is no etcd.
-    async fn start() -> Option<Self> {
-        let installed = std::env::var_os("PATH")
-            .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join("etcd").is_file()));
-        if !installed {
-            eprintln!("skipped: etcd is not installed");
-            return None;
-        }
-        let (dir, client, peer) = (tempfile::tempdir().unwrap(), free_port(), free_port());
-        let mut server = Self { child: None, dir, client, peer };
-        server.start_again().await;
-        Some(server)
-    }
-
-    async fn start_again(&mut self) {
-        let url = |port: u16| format!("http://127.0.0.1:{port}");
-        let mut etcd = Command::new("etcd");
-        etcd.arg("--data-dir").arg(self.dir.path().join("data"));
-        etcd.args(["--listen-client-urls", &url(self.client), "--advertise-client-urls", &url(self.client)]);
-        etcd.args(["--listen-peer-urls", &url(self.peer), "--initial-advertise-peer-urls", &url(self.peer)]);
-        etcd.args(["--initial-cluster", &format!("default={}", url(self.peer)), "--log-level", "error"]);
-        etcd.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        self.child = Some(etcd.spawn().unwrap());
-        let end = Instant::now() + Duration::from_mins(1);
-        let kv = self.kv(None);
-        while let Err(error) = kv.list("/").await {
-            if matches!(error, KvError::Refused(_)) {
-                return;
-            }
-            assert!(Instant::now() < end, "{error}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-
-    fn kv(&self, credentials: Option<Credentials>) -> Etcd {
-        Etcd::new(&format!("etcd://127.0.0.1:{}", self.client).parse().unwrap(), credentials)
-    }
-
-    fn etcdctl(&self, words: &[&str]) -> String {
-        let mut command = Command::new("etcdctl");
-        command.env("ETCDCTL_API", "3").arg("--endpoints").arg(format!("127.0.0.1:{}", self.client));
-        let output = command.args(words).output().unwrap();
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
 
 fn put(key: &str, value: &str) -> [Change; 1] {
     [Change::Put { key: key.into(), value: value.into(), lease: None }]
@@ -122,13 +50,21 @@ async fn a_member_that_does_not_answer_is_passed_over() {
     let silent_port = silent.local_addr().unwrap().port();
     let address =
         format!("etcd://127.0.0.1:{silent_port},127.0.0.1:{},127.0.0.1:{}", free_port(), server.client);
-    let kv = Etcd::new(&address.parse().unwrap(), None);
+    let kv = Etcd::new(&address.parse().unwrap(), None, None);
     kv.commit(&[], &put("/k", "1")).await.unwrap();
     // From now on it is the first to be asked.
     assert_eq!(kv.current.load(Relaxed) % 3, 2);
-    let alone = Etcd::new(&format!("etcd://127.0.0.1:{silent_port}").parse().unwrap(), None);
+    let alone = Etcd::new(&format!("etcd://127.0.0.1:{silent_port}").parse().unwrap(), None, None);
     let refused = tokio::time::timeout(PATIENCE * 2, alone.list("/")).await.unwrap();
     assert!(matches!(refused, Err(KvError::Unreachable(why)) if why.contains("no answer")));
+    // Where none answers, the sentence names all of them.
+    let ports = [silent_port, free_port(), silent_port];
+    let nobody = format!("etcd://127.0.0.1:{},127.0.0.1:{},localhost:{}", ports[0], ports[1], ports[2]);
+    let refused = Etcd::new(&nobody.parse().unwrap(), None, None).list("/").await.unwrap_err().to_string();
+    let all = [format!("127.0.0.1:{}: no answer within", ports[0]), format!("127.0.0.1:{}: ", ports[1])];
+    for part in all.iter().chain(&[format!("localhost:{}: ", ports[2])]) {
+        assert!(refused.contains(part), "{refused}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -141,9 +77,15 @@ async fn a_password_is_asked_for_and_a_lost_token_is_renewed() {
     }
     let with = |password: &str| Some(Credentials { user: "root".into(), password: password.into() });
     let refused = server.kv(None).list("/").await.unwrap_err();
-    assert!(matches!(&refused, KvError::Refused(why) if why.contains("user name is empty")), "{refused}");
+    assert!(
+        matches!(&refused, KvError::Refused(why) if why.contains("it wants a user and a password")),
+        "{refused}"
+    );
     let refused = server.kv(with("wrong")).list("/").await.unwrap_err();
-    assert!(matches!(&refused, KvError::Refused(why) if why.contains("authentication failed")), "{refused}");
+    assert!(
+        matches!(&refused, KvError::Refused(why) if why.contains("the user \"root\" or the password is wrong")),
+        "{refused}"
+    );
     let kv = server.kv(with("right"));
     kv.commit(&[], &put("/k", "1")).await.unwrap();
     let _watch = kv.watch("/", 0).await.unwrap();
@@ -168,8 +110,103 @@ async fn what_is_not_etcd_is_said_not_to_be() {
             stream.write_all(answer.as_bytes()).unwrap();
         }
     });
-    let kv = Etcd::new(&format!("etcd://127.0.0.1:{port}").parse().unwrap(), None);
+    let kv = Etcd::new(&format!("etcd://127.0.0.1:{port}").parse().unwrap(), None, None);
     assert!(matches!(kv.list("/").await, Err(KvError::Unreachable(why)) if why.contains("not etcd's way")));
     assert!(matches!(kv.list("/").await, Err(KvError::Malformed(_))));
     server.join().unwrap();
+}
+
+/// Files of an authority, a member and a client.
+struct Papers {
+    dir: tempfile::TempDir,
+}
+
+impl Papers {
+    fn new() -> Self {
+        let papers = Self { dir: tempfile::tempdir().unwrap() };
+        let authority = |name: &str| {
+            let key = rcgen::KeyPair::generate().unwrap();
+            let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+            params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+            params.distinguished_name.push(rcgen::DnType::CommonName, name);
+            papers.write(&format!("{name}.pem"), &params.self_signed(&key).unwrap().pem());
+            rcgen::Issuer::new(params, key)
+        };
+        let trusted = authority("authority");
+        authority("stranger");
+        for (name, host) in [("member", "127.0.0.1"), ("client", "node1")] {
+            let key = rcgen::KeyPair::generate().unwrap();
+            let mut params = rcgen::CertificateParams::new(vec![host.into()]).unwrap();
+            // The gateway in etcd is a client of etcd itself.
+            params.extended_key_usages =
+                vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth, rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+            papers.write(&format!("{name}.pem"), &params.signed_by(&key, &trusted).unwrap().pem());
+            papers.write(&format!("{name}.key"), &key.serialize_pem());
+        }
+        papers
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).unwrap();
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn tls(&self, authority: &str, identity: bool) -> Tls {
+        let (certificate, key) = (self.path("client.pem"), self.path("client.key"));
+        let identity = identity.then_some((certificate.as_path(), key.as_path()));
+        Tls::load(&self.path(authority), identity).unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn etcd_behind_tls_keeps_its_promises_to_those_it_knows() {
+    let papers = Papers::new();
+    let file = |name: &str| papers.path(name).display().to_string();
+    let words = [
+        ["--cert-file".to_owned(), file("member.pem")],
+        ["--key-file".to_owned(), file("member.key")],
+        ["--trusted-ca-file".to_owned(), file("authority.pem")],
+    ];
+    let mut words = words.concat();
+    words.push("--client-cert-auth".into());
+    let Some(server) = Server::start_with(Some((words, papers.tls("authority.pem", true)))).await else {
+        return;
+    };
+    contract::keeps_its_promises(&server.kv(None)).await;
+
+    let port = server.client;
+    let refused = async |url: &str, tls: Option<Tls>| {
+        let kv = Etcd::new(&format!("{url}:{port}").parse().unwrap(), tls, None);
+        let Err(KvError::Unreachable(why)) = kv.list("/").await else { panic!("it answers {url}") };
+        why
+    };
+    let stranger = refused("etcds://127.0.0.1", Some(papers.tls("stranger.pem", true))).await;
+    assert!(stranger.contains("TLS fails") && stranger.contains("UnknownIssuer"), "{stranger}");
+    let other_name = refused("etcds://localhost", Some(papers.tls("authority.pem", true))).await;
+    assert!(other_name.contains("not valid for name"), "{other_name}");
+    let nobody = refused("etcds://127.0.0.1", Some(papers.tls("authority.pem", false))).await;
+    assert!(nobody.contains("127.0.0.1"), "{nobody}");
+    let plain = refused("etcd://127.0.0.1", None).await;
+    assert!(plain.contains("if it wants TLS"), "{plain}");
+}
+
+#[test]
+fn files_that_do_not_do_are_named() {
+    let papers = Papers::new();
+    papers.write("empty.pem", "");
+    let load = |ca: &str, certificate: &str, key: &str| {
+        let (certificate, key) = (papers.path(certificate), papers.path(key));
+        Tls::load(&papers.path(ca), Some((Path::new(&certificate), Path::new(&key)))).unwrap_err().to_string()
+    };
+    let missing = load("none.pem", "client.pem", "client.key");
+    assert!(missing.contains("none.pem: No such file"), "{missing}");
+    let empty = load("empty.pem", "client.pem", "client.key");
+    assert!(empty.contains("empty.pem: there is no certificate in it"), "{empty}");
+    let no_key = load("authority.pem", "client.pem", "client.pem");
+    assert!(no_key.contains("client.pem: there is no private key in it"), "{no_key}");
+    let other = load("authority.pem", "client.pem", "member.key");
+    assert!(other.contains("do not go together"), "{other}");
 }

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use super::super::{Event, KvError, Watch};
 use super::messages::{Failure, Streamed, Watched, WatchedEvent};
-use super::{Refusal, http};
+use super::{Member, Refusal, http};
 
 /// Bytes of the longest message.
 const MAX_MESSAGE: usize = 256 << 20;
@@ -57,7 +57,7 @@ impl Lines {
 }
 
 /// Begins a watch at one member; it is there when this returns.
-pub(super) async fn begin(member: &str, token: Option<&str>, body: &Value) -> Result<Lines, Refusal> {
+pub(super) async fn begin(member: &Member, token: Option<&str>, body: &Value) -> Result<Lines, Refusal> {
     let response = http::send(member, token, "/v3/watch", body).await?;
     let mut lines = Lines { body: response.into_body(), rest: Vec::new(), searched: 0 };
     match lines.message().await {

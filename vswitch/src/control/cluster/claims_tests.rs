@@ -1,0 +1,157 @@
+//! Which address a claim gets, and what becomes of it.
+
+use super::super::testing::*;
+use super::*;
+
+/// Claims as `Cluster::claim` does, until there is an answer.
+fn claim(lab: &mut Lab, wish: EndpointWish) -> Result<Arc<SharedEndpoint>, ClusterError> {
+    let (id, name, container) = (wish.id.clone(), wish.name.clone(), wish.container.clone());
+    lab.state.begin_name(&name, &container)?;
+    lab.state.claims.insert(id.clone(), Claim::Pending(Box::new(wish), None));
+    let mut result = Ok(None);
+    for attempt in 0..20 {
+        result = lab.state.plan_claim(&id, attempt).and_then(|plan| {
+            let outcome = lab.commit(&plan.when, &plan.then);
+            lab.state.claim_outcome(&id, &plan, &outcome, lab.now)
+        });
+        if !matches!(result, Ok(None)) {
+            break;
+        }
+    }
+    if matches!(lab.state.claims.get(&id), Some(Claim::Pending(..))) {
+        lab.state.claims.remove(&id);
+    }
+    lab.state.end_name(&name);
+    result.map(|held| held.expect("twenty attempts"))
+}
+
+fn address(lab: &mut Lab, wish: EndpointWish) -> String {
+    claim(lab, wish).map_or_else(|error| error.to_string(), |held| held.ipv4.to_string())
+}
+
+#[test]
+fn the_lowest_free_address_is_given_and_a_freed_one_is_given_next() {
+    let mut lab = Lab::new();
+    assert_eq!(address(&mut lab, wish(1)), "10.0.0.2/24", "the gateway has the first");
+    assert_eq!(address(&mut lab, wish(2)), "10.0.0.3/24");
+    lab.state.claims.remove(&id(1));
+    lab.work();
+    assert_eq!(address(&mut lab, wish(3)), "10.0.0.2/24");
+}
+
+#[test]
+fn a_claim_is_in_the_store_with_all_that_belongs_to_it() {
+    let mut lab = Lab::new();
+    let held = claim(&mut lab, wish(1)).unwrap();
+    assert_eq!((held.mac.as_str(), held.vtep.to_string()), ("02:42:0a:00:00:02", "192.0.2.1".into()));
+    assert_eq!(lab.at(&place(&held)).unwrap().value, encode(held.as_ref()));
+    assert!(lab.has(&second(&held)) && lab.has(&Key::Container("c1".into())));
+    assert!(lab.state.owns(&id(1), lab.now));
+}
+
+#[test]
+fn an_address_that_another_node_took_first_is_passed_over() {
+    let mut lab = Lab::new();
+    lab.put_claim(&endpoint(7, 2, "n2", 2));
+    // This node has not heard of it.
+    let given = address(&mut lab, wish(1));
+    assert!(given == "10.0.0.3/24" || given == "10.0.0.4/24", "{given}");
+}
+
+#[test]
+fn an_address_that_is_asked_for_is_given_or_refused() {
+    let mut lab = Lab::new();
+    let wished = |number, last| EndpointWish { ipv4: Some(Ipv4Addr::new(10, 0, 0, last)), ..wish(number) };
+    assert_eq!(address(&mut lab, wished(1, 77)), "10.0.0.77/24");
+    let refused = claim(&mut lab, wished(2, 77)).unwrap_err();
+    assert!(matches!(refused, ClusterError::Network(_)), "{refused}");
+    lab.put_claim(&endpoint(7, 78, "n2", 2));
+    let refused = claim(&mut lab, wished(3, 78)).unwrap_err();
+    assert!(matches!(refused, ClusterError::Network(NetError::AddressTaken)), "{refused}");
+    let outside = EndpointWish { ipv4: Some(Ipv4Addr::new(10, 0, 1, 2)), ..wish(4) };
+    assert!(matches!(claim(&mut lab, outside), Err(ClusterError::Network(_))));
+}
+
+#[test]
+fn an_ethernet_address_is_given_once_on_a_network() {
+    let mut lab = Lab::new();
+    let with = |number| EndpointWish { mac: Some(MacAddr([2, 0, 0, 0, 0, 9])), ..wish(number) };
+    claim(&mut lab, with(1)).unwrap();
+    let refused = claim(&mut lab, with(2)).unwrap_err();
+    assert!(matches!(&refused, ClusterError::SecondInUse { node, .. } if node == "n1"), "{refused}");
+}
+
+#[test]
+fn a_name_is_given_once_in_the_cluster() {
+    let mut lab = Lab::new();
+    let other = NameClaim { container: id(0x99), node: "n2".into() };
+    lab.put(&Key::Container("c1".into()), encode(&other));
+    for heard in [false, true] {
+        if heard {
+            lab.watch();
+        }
+        let refused = claim(&mut lab, wish(1)).unwrap_err();
+        let ClusterError::NameInUse { name, container, node } = refused else { panic!("{refused}") };
+        assert_eq!((name, container, node), ("c1".into(), id(0x99), "n2".into()));
+    }
+    let own = EndpointWish { name: "c2".into(), ..wish(1) };
+    claim(&mut lab, own).unwrap();
+    let again = EndpointWish { name: "c2".into(), ..wish(2) };
+    assert!(matches!(claim(&mut lab, again), Err(ClusterError::NameInUse { .. })));
+}
+
+#[test]
+fn a_name_that_cannot_be_read_is_taken() {
+    let mut lab = Lab::new();
+    lab.put(&Key::Container("c1".into()), b"nonsense".to_vec());
+    lab.watch();
+    let refused = claim(&mut lab, wish(1)).unwrap_err();
+    assert!(refused.to_string().contains("\"/vswitch/containers/c1\" cannot be read"), "{refused}");
+}
+
+#[test]
+fn an_address_that_cannot_be_read_is_taken() {
+    let mut lab = Lab::new();
+    lab.put(&place(&endpoint(7, 2, "n2", 2)), b"nonsense".to_vec());
+    lab.watch();
+    assert_eq!(address(&mut lab, wish(1)), "10.0.0.3/24");
+}
+
+#[test]
+fn a_claim_whose_answer_was_lost_is_found_to_be_made() {
+    let mut lab = Lab::new();
+    lab.state.claims.insert(id(1), Claim::Pending(Box::new(wish(1)), None));
+    let plan = lab.state.plan_claim(&id(1), 0).unwrap();
+    let Outcome::Done(_) = lab.commit(&plan.when, &plan.then) else { panic!("it is free") };
+    let again = lab.commit(&plan.when, &plan.then);
+    let held = lab.state.claim_outcome(&id(1), &plan, &again, lab.now).unwrap().unwrap();
+    assert_eq!(held.ipv4.to_string(), "10.0.0.2/24");
+}
+
+#[test]
+fn a_claim_of_a_session_that_has_ended_is_not_made() {
+    let mut lab = Lab::new();
+    lab.state.claims.insert(id(1), Claim::Pending(Box::new(wish(1)), None));
+    let plan = lab.state.plan_claim(&id(1), 0).unwrap();
+    lab.delete(&Key::Node("n1".into()));
+    let outcome = lab.commit(&plan.when, &plan.then);
+    assert!(matches!(outcome, Outcome::Refused(_)));
+    assert_eq!(lab.state.claim_outcome(&id(1), &plan, &outcome, lab.now), Ok(None));
+    lab.watch();
+    assert!(matches!(lab.state.plan_claim(&id(1), 1), Err(ClusterError::NotJoined(_))));
+}
+
+#[test]
+fn a_full_subnet_and_a_network_that_is_gone_are_said_to_be_so() {
+    let mut lab = Lab::new();
+    lab.put(&Key::Network(id(1)), encode(&network(1, "demo", "10.0.0.0/30")));
+    lab.watch();
+    assert_eq!(address(&mut lab, wish(1)), "10.0.0.2/30");
+    let full = claim(&mut lab, wish(2)).unwrap_err();
+    assert!(full.to_string().to_lowercase().contains("no available"), "{full}");
+    let mut lab = Lab::new();
+    lab.delete(&Key::Network(id(1)));
+    assert_eq!(claim(&mut lab, wish(3)), Err(ClusterError::NoNetwork(id(1))));
+    lab.watch();
+    assert_eq!(claim(&mut lab, wish(3)), Err(ClusterError::NoNetwork(id(1))));
+}
