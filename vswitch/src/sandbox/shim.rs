@@ -81,9 +81,10 @@ enum Next {
 /// # Errors
 /// When whoever started it is gone before it said what to do.
 pub fn main(starter: Channel) -> Result<i32, ChannelError> {
-    let (spec, _): (ShimSpec, _) = starter.recv()?;
-    // Before the first child, so that no end of one is missed.
+    // Before the first child, so that no end of one is missed, and before all else: what the terminal
+    // sends is the command's.
     let signals = watch_signals().map_err(ChannelError::System)?;
+    let (spec, _): (ShimSpec, _) = starter.recv()?;
     let _ = prctl::set_child_subreaper(true);
     if spec.detached {
         let _ = nix::unistd::setsid();

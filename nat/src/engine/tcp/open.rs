@@ -139,7 +139,9 @@ impl Tcp {
         }
         // The kernel still remembers a connection between these very ends, or has no port left:
         // let it find one that is free for this destination.
+        drop(socket);
         let socket = TcpSocket::new(remote.is_ipv6(), &self.manner)?;
+        leave_room(&socket, core.config.limits.descriptors)?;
         if !outside.is_unspecified() {
             socket.bind_address(outside)?;
         }

@@ -84,10 +84,9 @@ impl Picture {
             item.owner = if let Ok(value) = &item.value {
                 value.node().map(ToOwned::to_owned)
             } else {
-                let before = before.as_ref();
-                item.last = before.and_then(|before| before.shown().cloned());
                 // Spoiled, but the same claim: it has never been free for another's since.
-                let same = before.filter(|before| before.created == item.created);
+                let same = before.as_ref().filter(|before| before.created == item.created);
+                item.last = same.and_then(|before| before.shown().cloned());
                 same.and_then(|before| before.owner.clone()).or_else(|| self.maker(item.created))
             };
             item

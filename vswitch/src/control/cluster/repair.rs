@@ -150,6 +150,9 @@ impl State {
             Some(value) if value.node() != Some(&self.config.node) => {
                 Found::Other(value.node().unwrap_or("?").to_owned())
             }
+            None if item.owner().is_some_and(|owner| owner != self.config.node) => {
+                Found::Other(item.owner().unwrap_or("?").to_owned())
+            }
             // Its own of an earlier time, or spoiled.
             _ => Found::Mine(Condition::Version(self.keys.text(key), item.version)),
         }
@@ -289,6 +292,14 @@ impl State {
     /// absence was noted: its key is not there, and among the members it is what it was.
     fn reap(&mut self, now: Duration) -> Option<Plan> {
         self.note_absences(now);
+        // What was not seen is not counted against the absent: that is settled once all is seen again.
+        #[cfg(not(test))]
+        let blind = self.blind_since.is_some();
+        #[cfg(test)]
+        let blind = self.blind_since.is_some() && !self.reaps_blind;
+        if blind {
+            return None;
+        }
         let mut due = self.absences.iter().filter(|(_, absence)| absence.due <= now);
         due.find_map(|(node, absence)| self.reap_of(node, absence))
     }

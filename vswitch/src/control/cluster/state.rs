@@ -91,7 +91,10 @@ pub(super) struct State {
     /// The picture is one of the store.
     pub(super) synced: bool,
     /// Since when changes in the store have not been seen.
-    blind_since: Option<Duration>,
+    pub(super) blind_since: Option<Duration>,
+    /// A defect for the simulation to find: what is not seen counts against the absent.
+    #[cfg(test)]
+    pub(super) reaps_blind: bool,
     pub(super) joined_before: bool,
     /// Somebody later than this has written the store's content.
     pub(super) newer: Option<u32>,
@@ -128,6 +131,8 @@ impl State {
             sure_until: None,
             synced: false,
             blind_since: None,
+            #[cfg(test)]
+            reaps_blind: false,
             joined_before: false,
             newer: None,
             left: false,

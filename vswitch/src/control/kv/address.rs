@@ -14,6 +14,9 @@ pub enum AddressError {
     /// One of its hosts.
     #[error("{0:?} is no HOST:PORT of a store")]
     Host(String),
+    /// Somebody's name, and maybe password.
+    #[error("a store's address has no user: give --store-user and --store-password-file")]
+    User,
 }
 
 /// The members of a cluster, in the order in which they are tried.
@@ -29,11 +32,16 @@ impl FromStr for StoreAddress {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        let (scheme, rest) = text.split_once("://").ok_or_else(|| AddressError::Scheme(text.into()))?;
+        // It may be a password's: not to be repeated.
+        if text.contains('@') {
+            return Err(AddressError::User);
+        }
+        let unknown = || AddressError::Scheme(text.into());
+        let (scheme, rest) = text.split_once("://").ok_or_else(unknown)?;
         let tls = match scheme {
             "etcd" | "http" => false,
             "etcds" | "https" => true,
-            _ => return Err(AddressError::Scheme(text.into())),
+            _ => return Err(unknown()),
         };
         let members: Result<Vec<String>, _> = rest.trim_end_matches('/').split(',').map(member).collect();
         Ok(Self { members: members?, tls })
@@ -74,8 +82,10 @@ mod tests {
         assert_eq!([tls("https://a"), tls("etcds://a"), tls("etcd://a")], [Ok(true), Ok(true), Ok(false)]);
         assert_eq!(read("consul://a"), Err(AddressError::Scheme("consul://a".into())));
         assert_eq!(read("a:2379"), Err(AddressError::Scheme("a:2379".into())));
-        for bad in ["", "a:x", "a:0", "a:70000", ":1", "a b", "2001:db8::1", "[x]:1", "user@a:1", "a/b"] {
+        for bad in ["", "a:x", "a:0", "a:70000", ":1", "a b", "2001:db8::1", "[x]:1", "a/b"] {
             assert_eq!(read(&format!("etcd://{bad}")), Err(AddressError::Host(bad.into())), "{bad}");
         }
+        let said = read("etcd://root:secret@a:1").unwrap_err().to_string();
+        assert!(!said.contains("secret"), "{said}");
     }
 }

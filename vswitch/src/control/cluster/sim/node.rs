@@ -110,6 +110,9 @@ impl SimNode {
         let run = format!("{}-{run}", self.name);
         let (cluster, events) =
             Cluster::start_with(self.link.clone(), Arc::new(clock), config, held, run, seed);
+        if self.world().defect == Some(Defect::ReapsTheLiving) {
+            cluster.inner.state.lock().reaps_blind = true;
+        }
         if self.world().defect == Some(Defect::HasNoGrace) {
             // The others still believe in the grace time that all have agreed upon.
             let mut state = cluster.inner.state.lock();

@@ -58,9 +58,10 @@ impl Tls {
     /// [`TlsError`], which names the file.
     pub fn load(authorities: &Path, identity: Option<(&Path, &Path)>) -> Result<Self, TlsError> {
         let mut roots = RootCertStore::empty();
-        for certificate in certificates(authorities)? {
-            let refused = |error: rustls::Error| TlsError::File(authorities.to_owned(), error.to_string());
-            roots.add(certificate).map_err(refused)?;
+        // Among all that a host trusts there may be one in a form of its own.
+        if roots.add_parsable_certificates(certificates(authorities)?).0 == 0 {
+            let none = "none of its certificates can be an authority";
+            return Err(TlsError::File(authorities.to_owned(), none.into()));
         }
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
