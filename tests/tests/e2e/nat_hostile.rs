@@ -69,15 +69,15 @@ fn a_syn_flood_is_bounded_and_harms_nobody_else() {
 
 #[test]
 fn a_full_table_refuses_who_filled_it_and_nobody_else() {
-    // So few descriptors that a container may have 96 flows.
-    let lab = Lab::behind(&["prlimit", "--nofile=256:256", "--"], &[]);
+    // So few descriptors that a container may have 288 flows.
+    let lab = Lab::behind(&["prlimit", "--nofile=512:512", "--"], &[]);
     lab.container("greedy", &[]);
     lab.container("modest", &[]);
     let at = format!("{WORLD}:7000");
     let _server = lab.serve(&["serve", "tcp", &at]);
     let _udp = lab.serve(&["serve", "udp", &at]);
-    let mut held = peer_in(&lab, "greedy", &["open", &at, "120"]);
-    assert_eq!(opened(&mut held), (96, 24));
+    let mut held = peer_in(&lab, "greedy", &["open", &at, "312"]);
+    assert_eq!(opened(&mut held), (288, 24));
     is_shown(&lab, "inside_flows");
     // RFC 6888, requirement 11: it is told at once.
     let said = lab.ask_from("greedy", &["ask", "tcp", &at]).fails_with(1);
@@ -88,7 +88,7 @@ fn a_full_table_refuses_who_filled_it_and_nobody_else() {
         lab.ask_from("modest", &["ask", protocol, &at]).ok();
     }
     // What was there is there, and room is given back.
-    assert_eq!(api_flows(&lab.daemon).iter().filter(|flow| flow["State"] == "ESTABLISHED").count(), 96);
+    assert_eq!(api_flows(&lab.daemon).iter().filter(|flow| flow["State"] == "ESTABLISHED").count(), 288);
     drop(held.stdin());
     assert_eq!(held.end().0, 0);
     eventually("room for one more", || {
