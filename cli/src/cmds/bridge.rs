@@ -106,7 +106,16 @@ fn fdb(client: &Client, network: Option<&str>, format: &Format) -> Outcome {
     let output = Output::new(format.format.as_deref(), false)?;
     let names: Vec<String> = match network {
         Some(name) => vec![name.to_owned()],
-        None => list(client)?.iter().filter_map(|b| b["Network"].as_str()).map(str::to_owned).collect(),
+        None => {
+            let mut names = Vec::new();
+            // A network may have several bridges.
+            for name in list(client)?.iter().filter_map(|b| b["Network"].as_str()) {
+                if !names.iter().any(|known| known == name) {
+                    names.push(name.to_owned());
+                }
+            }
+            names
+        }
     };
     let mut entries = Vec::new();
     for name in &names {

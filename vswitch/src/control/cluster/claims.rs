@@ -1,6 +1,6 @@
 //! Claims of addresses and names: the choice, the transaction, and what its outcome means.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::schema::{Key, NameClaim, Second, SharedEndpoint, Value, encode};
 use super::state::{Claim, NameHold, State};
 use super::{ClusterError, EndpointWish};
 use crate::control::kv::{Change, Condition, Entry, Outcome};
-use crate::control::net::{NetError, NetworkRecord, Pool, PoolError};
+use crate::control::net::{IpamConfig, NetError, NetworkRecord, Pool, PoolError};
 
 /// Attempts after which a node no longer insists on the lowest address: many want it at once.
 const INSISTENT: u32 = 2;
@@ -34,7 +34,7 @@ impl State {
     fn choose_v4(
         &mut self,
         network: &NetworkRecord,
-        derived: bool,
+        wish: &EndpointWish,
         attempt: u32,
     ) -> Result<Ipv4Net, ClusterError> {
         // Sixteen times as many with each attempt: a hundred nodes that want one at once must not take all
@@ -43,7 +43,13 @@ impl State {
         let window = 1u64 << wider.min(WIDEST.ilog2());
         let mut skip = self.dice.below(window);
         let mut lowest = None;
-        for config in network.active().filter(|config| config.is_v4()) {
+        let derived = wish.mac.is_none();
+        for segment in network.segments() {
+            // Who asks for an IPv6 address says by it which IPv4 subnet goes with it.
+            let v6 = |address: Ipv6Addr| segment.iter().any(|c| c.subnet.contains(&IpAddr::from(address)));
+            let Some(config) = segment.first().filter(|c| c.is_v4() && wish.ipv6.is_none_or(v6)) else {
+                continue;
+            };
             let mut pool = config.pool().map_err(|error| network.refused(4, None, error))?;
             for (address, _) in self.picture.addresses(&network.id) {
                 let _ = pool.claim(address.into());
@@ -65,7 +71,12 @@ impl State {
                 lowest.get_or_insert(address);
             }
         }
-        lowest.ok_or_else(|| network.refused(4, None, PoolError::Exhausted).into())
+        // A wished IPv6 address that is in no subnet is what is refused, not want of IPv4 ones.
+        let outside = wish.ipv6.map(IpAddr::from).filter(|wanted| network.config_of(*wanted).is_none());
+        lowest.ok_or_else(|| match outside {
+            Some(wanted) => network.refused(6, Some(wanted), PoolError::Outside).into(),
+            None => network.refused(4, None, PoolError::Exhausted).into(),
+        })
     }
 
     /// The address that was asked for.
@@ -86,12 +97,15 @@ impl State {
     fn choose_v6(
         &self,
         network: &NetworkRecord,
-        wanted: Option<std::net::Ipv6Addr>,
+        wanted: Option<Ipv6Addr>,
+        ipv4: Ipv4Addr,
         mac: MacAddr,
     ) -> Result<Option<Ipv6Net>, ClusterError> {
         let wanted = wanted.map(IpAddr::from);
         let refused = |error| ClusterError::from(network.refused(6, wanted, error));
-        let Some(config) = network.v6() else {
+        let has = |segment: &Vec<&IpamConfig>| segment.iter().any(|c| c.subnet.contains(&IpAddr::from(ipv4)));
+        let segment = network.segments().into_iter().find(has).unwrap_or_default();
+        let Some(config) = segment.into_iter().find(|config| !config.is_v4()) else {
             return if wanted.is_some() { Err(refused(PoolError::Outside)) } else { Ok(None) };
         };
         let mut pool: Pool = config.pool().map_err(refused)?;
@@ -115,14 +129,14 @@ impl State {
         let network = network.ok_or_else(|| ClusterError::NoNetwork(wish.network.clone()))?;
         let ipv4 = match wish.ipv4 {
             Some(wanted) => self.wished_v4(&network.record, wanted)?,
-            None => self.choose_v4(&network.record, wish.mac.is_none(), attempt)?,
+            None => self.choose_v4(&network.record, wish, attempt)?,
         };
         let mac = wish.mac.unwrap_or_else(|| MacAddr::from_ipv4(ipv4.addr()));
         Ok(SharedEndpoint {
             id: wish.id.clone(),
             network: wish.network.clone(),
             ipv4,
-            ipv6: self.choose_v6(&network.record, wish.ipv6, mac)?,
+            ipv6: self.choose_v6(&network.record, wish.ipv6, ipv4.addr(), mac)?,
             mac: mac.to_string(),
             container: wish.container.clone(),
             name: wish.name.clone(),
