@@ -204,6 +204,14 @@ fn several_subnets_have_a_vni_each_and_are_routed_between_hosts() {
     let nobody = one.exec("a1", &["ping", "-c", "1", "-W", "10", "10.9.2.99"]).stdout;
     assert!(nobody.contains("From 10.9.1.1") && nobody.contains("Destination Host Unreachable"), "{nobody}");
 
+    // And says how long a packet may be that goes on to another host.
+    cluster.hosts[0].run("ip", &["link", "set", "wire", "mtu", "1400"]).ok();
+    eventually("the MTU of the way", || {
+        let told = one.exec("a1", &["ping", "-c", "1", "-M", "do", "-s", "1400", "-W", "1", "10.9.2.20"]);
+        (told.stdout + &told.stderr).contains("1350").then_some(())
+    });
+    cluster.hosts[0].run("ip", &["link", "set", "wire", "mtu", "1500"]).ok();
+
     // Each subnet is a broadcast domain of its own, with a bridge.
     let bridges = one.ok(&["bridge", "show", "demo", "--format", "{{.Name}}"]);
     let short = format!("br-{}", &id[..12]);
@@ -245,13 +253,13 @@ fn subnets_of_both_ip_versions_go_together_in_pairs() {
     let vnis = cluster.keys().into_iter().find(|(key, _)| key.contains("/networks/")).unwrap().1;
     let vnis: Value = serde_json::from_str(&vnis).unwrap();
     assert_eq!(vnis["vnis"], serde_json::json!({"10.9.1.0/24": 78, "10.9.2.0/24": 77}));
-    let a = sleeper(&one, "a", "demo");
-    two.sleeper_with("b", &["--network", "demo", "--ip", "10.9.2.9"]);
-    let b = two.endpoint("b", "demo")["GlobalIPv6Address"].as_str().unwrap().to_owned();
+    let a = sleeper(&one, "a1", "demo");
+    two.sleeper_with("b1", &["--network", "demo", "--ip", "10.9.2.9"]);
+    let b = two.endpoint("b1", "demo")["GlobalIPv6Address"].as_str().unwrap().to_owned();
     assert!(a.starts_with("fd00:1::") && b.starts_with("fd00:2::"), "{a} {b}");
     until_members(&one, "demo", 2);
     until_members(&two, "demo", 2);
-    ping6(&one, "a", &b);
-    ping6(&two, "b", &a);
-    two.ping("b", "10.9.1.2");
+    ping6(&one, "a1", &b);
+    ping6(&two, "b1", &a);
+    two.ping("b1", "10.9.1.2");
 }

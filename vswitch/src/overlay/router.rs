@@ -20,7 +20,7 @@ use vxlan::{Network, too_big};
 use super::OverlayNetwork;
 use crate::dataplane::capture::CaptureHub;
 use crate::dataplane::worker::current_port;
-use crate::dataplane::{Bridge, DropReason, Switch};
+use crate::dataplane::{Bridge, DropReason, Port, Switch};
 use crate::gateway::{Beyond, Fault};
 
 /// The router of a network on this host. It has no port: it stands behind the gateways of all segments.
@@ -160,29 +160,26 @@ fn readdress(frame: &mut Frame, to: MacAddr, from: MacAddr) -> Option<(MacAddr, 
 /// One hop less: RFC 1812, section 5.3.1, and RFC 1624 for the checksum; RFC 8200, section 3.
 fn count_hop(frame: &mut Frame) -> Option<()> {
     let (link, packet) = frame.bytes_mut().split_at_mut_checked(ethernet::HEADER_LEN)?;
-    match EthernetFrame::new_checked(&*link).ok()?.ethertype() {
-        ethertype::IPV4 => {
-            let mut ip = Ipv4Packet::new_truncated(packet).ok()?;
-            let (hops, protocol) = (ip.ttl(), ip.protocol());
-            let before = u16::from_be_bytes([hops, protocol]);
-            let after = u16::from_be_bytes([hops.checked_sub(1)?, protocol]);
-            let sum = checksum::update_u16(ip.checksum(), before, after);
-            ip.set_ttl(hops.checked_sub(1)?);
-            ip.set_checksum(sum);
-        }
-        _ => {
-            let mut ip = Ipv6Packet::new_truncated(packet).ok()?;
-            ip.set_hop_limit(ip.hop_limit().checked_sub(1)?);
-        }
+    if EthernetFrame::new_checked(&*link).ok()?.ethertype() == ethertype::IPV6 {
+        let mut ip = Ipv6Packet::new_truncated(packet).ok()?;
+        ip.set_hop_limit(ip.hop_limit().checked_sub(1)?);
+        return Some(());
     }
+    let mut ip = Ipv4Packet::new_truncated(packet).ok()?;
+    let (hops, protocol) = (ip.ttl(), ip.protocol());
+    let fewer = hops.checked_sub(1)?;
+    let word = |hops| u16::from_be_bytes([hops, protocol]);
+    let sum = checksum::update_u16(ip.checksum(), word(hops), word(fewer));
+    ip.set_ttl(fewer);
+    ip.set_checksum(sum);
     Some(())
 }
 
 impl Side {
     /// The port that has the frames of this batch leads to other hosts.
-    fn from_outside(&self) -> bool {
+    fn is_from_outside(&self) -> bool {
         let way = self.router.segments.get(self.segment).map(|segment| segment.way.load());
-        let uplink = way.and_then(|way| way.as_ref()?.bridge.with_uplink(|port| port.uid()));
+        let uplink = way.and_then(|way| way.as_ref()?.bridge.with_uplink(Port::uid));
         uplink == Some(current_port())
     }
 
@@ -207,7 +204,7 @@ impl Beyond for Side {
         let packet = read(frame.bytes()).ok_or(DropReason::Malformed)?;
         let own = router.segments.get(self.segment).ok_or(DropReason::NoRoute)?;
         // What comes from another host was routed there, and nobody speaks for another subnet (RFC 2827).
-        if !own.has(packet.source) || self.from_outside() {
+        if !own.has(packet.source) || self.is_from_outside() {
             return Err(DropReason::NoRoute);
         }
         let to = router.to(packet.destination).ok_or(DropReason::NoRoute)?;

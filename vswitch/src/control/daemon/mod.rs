@@ -173,7 +173,7 @@ struct Network {
 impl Network {
     /// The bridges of its segments, in their order.
     fn bridges(&self) -> Vec<NamedBridge> {
-        let segments = self.fabric.iter().flat_map(|fabric| fabric.segments()).enumerate();
+        let segments = self.fabric.iter().flat_map(fabric::Fabric::segments).enumerate();
         let named = segments.map(|(number, segment)| NamedBridge {
             name: self.record.bridge_name_of(number),
             bridge: segment.bridge.clone(),
