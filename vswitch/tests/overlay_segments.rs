@@ -237,12 +237,12 @@ fn nobody_routes_what_comes_from_another_host_or_in_the_name_of_another_subnet()
     let gateway = Remote { mac: mac(0, 1), addresses: Vec::new(), vtep: two.address };
     one.segments[0].network.set_remote(&gateway).unwrap();
     send(&a, &routed((0, 2), (1, 4), 64));
-    eventually("the other host drops it", || two.drops(0).get("no_route") == Some(&1));
+    eventually("the other host drops it", || two.drops(0).get("isolated") == Some(&1));
 
     let c = two.station(0, 5, &one);
     let spoofed = udp((mac(0, 1), mac(0, 5)), address(1, 9), address(1, 4), 64);
     send(&c, &spoofed);
-    eventually("it is dropped", || two.drops(0).get("no_route") == Some(&2));
+    eventually("it is dropped", || two.drops(0).get("isolated") == Some(&2));
     send(&c, &routed((0, 5), (1, 4), 64));
     let link = (mac(1, 4), two.router.mac());
     assert_eq!(received(&b), udp(link, address(0, 5), address(1, 4), 63), "the only one that came");

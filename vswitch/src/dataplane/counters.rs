@@ -43,7 +43,7 @@ drop_reasons! {
     SamePort = "same_port",
     /// The network has no other port to send to.
     NoPort = "no_port",
-    /// The network keeps its stations apart.
+    /// The network keeps its stations apart, or a packet came to its router from where it must not.
     Isolated = "isolated",
     /// Over the port's limit for broadcast and multicast.
     StormBroadcast = "storm_broadcast",

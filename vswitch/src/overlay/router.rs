@@ -203,9 +203,10 @@ impl Beyond for Side {
         let router = &*self.router;
         let packet = read(frame.bytes()).ok_or(DropReason::Malformed)?;
         let own = router.segments.get(self.segment).ok_or(DropReason::NoRoute)?;
-        // What comes from another host was routed there, and nobody speaks for another subnet (RFC 2827).
+        // What comes from another host was routed there, and nobody speaks for another subnet (RFC 2827). Who is
+        // told of it might be somebody else.
         if !own.has(packet.source) || self.is_from_outside() {
-            return Err(DropReason::NoRoute);
+            return Err(DropReason::Isolated);
         }
         let to = router.to(packet.destination).ok_or(DropReason::NoRoute)?;
         if packet.hops <= 1 {
