@@ -31,7 +31,8 @@ pub struct SwitchConfig {
 impl Default for SwitchConfig {
     fn default() -> Self {
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { workers: cpus.min(4), busy_poll: Duration::ZERO, io_uring: true }
+        // The programs whose frames they carry need the other half.
+        Self { workers: (cpus / 2).clamp(1, 4), busy_poll: Duration::ZERO, io_uring: true }
     }
 }
 
