@@ -109,9 +109,10 @@ async fn nodes_that_make_containers_at_once_get_no_address_and_no_name_twice() {
     assert_eq!(made.len(), expected, "each its own, and one the name that all wanted");
     until(|| all_know(expected)).await;
     let converged = last.elapsed();
+    let collisions: u64 = nodes.iter().map(|(node, _)| node.inner.state.lock().counters.collisions).sum();
     eprintln!(
-        "{count} nodes joined in {joined:.1?}; {expected} endpoints in {created:.1?}, {again} of them after one more \
-         call; all knew all {converged:.1?} after the last"
+        "{count} nodes joined in {joined:.1?}; {expected} endpoints in {created:.1?} with {collisions} collisions, {again} of \
+         them after one more call; all knew all {converged:.1?} after the last"
     );
 
     let unique =

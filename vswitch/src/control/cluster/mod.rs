@@ -5,9 +5,13 @@
 //! them are three tasks: one keeps the node's lease (`session`), one follows the store
 //! (`follow`), one carries out repairs (`keeper`). docs/overlay.md says what holds and why.
 
+#![deny(clippy::disallowed_methods)] // no clock that people set
+
 mod changes;
 mod claims;
 mod clock;
+mod contention;
+mod damping;
 mod endpoints;
 mod error;
 mod follow;

@@ -133,7 +133,7 @@ impl Driver {
             }
             if self.heal.get(&at).is_some_and(|end| *end <= now) {
                 self.heal.remove(&at);
-                *node.link.cut.lock() = false;
+                node.heal();
                 self.say(|| format!("{} is back", node.name));
             }
             if self.rise.get(&at).is_some_and(|end| *end <= now) {
@@ -231,6 +231,12 @@ impl Driver {
             96 => world.store.compact(),
             97 => world.end_watches(),
             98 if faults => world.vandalise(),
+            99 if faults && !self.heal.contains_key(&at) => {
+                self.heal.insert(at, now + Duration::from_secs(1 + world.roll(40)));
+                node.suspend();
+                world.counts.lock().suspended += 1;
+                self.say(|| format!("{} is suspended", node.name));
+            }
             _ => {}
         }
     }
@@ -241,7 +247,7 @@ impl Driver {
         let dead = (self.world.roll(3) == 0).then_some(0);
         for (at, node) in self.nodes.iter().enumerate() {
             *node.link.fuse.lock() = None;
-            *node.link.cut.lock() = false;
+            node.heal();
             let _ = futures_util::FutureExt::now_or_never(node.link.blown.notified());
             if Some(at) == dead {
                 node.die();

@@ -75,15 +75,28 @@ pub(super) enum Refusal {
 }
 
 impl Etcd {
-    /// A cluster; nothing is sent yet. `tls` is to be there if the address says so.
-    pub fn new(address: &StoreAddress, tls: Option<Tls>, credentials: Option<Credentials>) -> Self {
-        Self {
+    /// A cluster; nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`TlsError::Missing`] and [`TlsError::Unwanted`]: `tls` is to be there if, and only if, the address says
+    /// so. Otherwise a password would go over a way that nobody has protected.
+    pub fn new(
+        address: &StoreAddress,
+        tls: Option<Tls>,
+        credentials: Option<Credentials>,
+    ) -> Result<Self, TlsError> {
+        match (address.tls, &tls) {
+            (true, None) => return Err(TlsError::Missing),
+            (false, Some(_)) => return Err(TlsError::Unwanted),
+            _ => {}
+        }
+        Ok(Self {
             members: address.members.clone(),
             tls,
             current: AtomicUsize::new(0),
             credentials,
             token: Mutex::default(),
-        }
+        })
     }
 
     /// Asks one member after the other, beginning with the one that answered last, until one
