@@ -19,8 +19,8 @@ use crate::control::net::{NetError, NetworkRecord, Pool, PoolError};
 pub(super) enum Claimed {
     /// It is made.
     Held(Arc<SharedEndpoint>),
-    /// Another was faster: the address is taken.
-    Collided,
+    /// Another was faster: the address is taken, since this revision.
+    Collided(u64),
     /// It is to be tried again, for another reason.
     Again,
 }
@@ -273,7 +273,6 @@ impl State {
                     Some(_) if wish.ipv4.is_some() => return Err(NetError::AddressTaken.into()),
                     _ => {}
                 }
-                let mut collided = at(&key).is_some();
                 for second in tried.seconds() {
                     let wished = match second {
                         Second::Mac(_) => wish.mac.is_some() || wish.ipv4.is_some(),
@@ -291,14 +290,18 @@ impl State {
                         Some(Err(why)) if wished => {
                             return Err(ClusterError::Unreadable { key: self.keys.text(&key), why });
                         }
-                        taken => collided |= taken.is_some(),
+                        _ => {}
                     }
                 }
-                if !collided {
+                let seconds = tried.seconds().into_iter();
+                let wanted = seconds.map(|second| Key::Second(tried.network.clone(), second)).chain([key]);
+                let wanted: Vec<String> = wanted.map(|key| self.keys.text(&key)).collect();
+                let taken = found.iter().filter(|entry| wanted.contains(&entry.key));
+                let Some(since) = taken.map(|entry| entry.version).max() else {
                     return Ok(Claimed::Again);
-                }
+                };
                 self.counters.collisions += 1;
-                Ok(Claimed::Collided)
+                Ok(Claimed::Collided(since))
             }
         }
     }

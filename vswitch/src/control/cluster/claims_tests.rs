@@ -17,7 +17,7 @@ fn claim(lab: &mut Lab, wish: EndpointWish) -> Result<Arc<SharedEndpoint>, Clust
         });
         match result {
             Ok(Claimed::Again) => {}
-            Ok(Claimed::Collided) => {
+            Ok(Claimed::Collided(_)) => {
                 lab.state.contention.collided(&super::super::testing::id(1), level, lab.now);
                 level += 1;
             }

@@ -7,8 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::repair::Plan;
-use crate::control::kv::Change;
+use crate::control::kv::{Change, Condition};
 
 /// Waiting time after a change was made for the second time.
 const SHORTEST: Duration = Duration::from_millis(100);
@@ -21,32 +20,55 @@ const FORGOTTEN: Duration = Duration::from_mins(2);
 
 #[derive(Debug)]
 struct Made {
-    changes: Vec<Change>,
+    value: Vec<u8>,
     at: Duration,
     pause: Duration,
 }
 
-/// The repairs of late, by what they were for.
+impl Made {
+    fn due(&self) -> Duration {
+        self.at.saturating_add(self.pause)
+    }
+}
+
+/// What was put again of late, by its key.
 #[derive(Debug, Default)]
-pub(super) struct Damper(BTreeMap<super::repair::Purpose, Made>);
+pub(super) struct Damper(BTreeMap<String, Made>);
 
 impl Damper {
-    /// A plan was carried out.
-    pub(super) fn made(&mut self, plan: &Plan, now: Duration) {
+    /// Changes were made.
+    pub(super) fn made(&mut self, changes: &[Change], now: Duration) {
         self.0.retain(|_, made| now < made.at.saturating_add(FORGOTTEN));
-        let before = self.0.get(&plan.purpose).filter(|made| made.changes == plan.then);
-        let pause = before.map_or(Duration::ZERO, |made| (made.pause * 2).clamp(SHORTEST, LONGEST));
-        self.0.insert(plan.purpose.clone(), Made { changes: plan.then.clone(), at: now, pause });
+        for change in changes {
+            let Change::Put { key, value, .. } = change else { continue };
+            let before = self.0.get(key).filter(|made| made.value == *value);
+            let pause = before.map_or(Duration::ZERO, |made| (made.pause * 2).clamp(SHORTEST, LONGEST));
+            self.0.insert(key.clone(), Made { value: value.clone(), at: now, pause });
+        }
     }
 
-    /// A plan may be carried out at this moment.
-    pub(super) fn permits(&self, plan: &Plan, now: Duration) -> bool {
-        let made = self.0.get(&plan.purpose).filter(|made| made.changes == plan.then);
-        made.is_none_or(|made| made.at.saturating_add(made.pause) <= now)
+    /// Of changes, and what must hold for them, those that may be made at this moment; `None` if none may.
+    pub(super) fn permitted(
+        &self,
+        (mut when, mut then): (Vec<Condition>, Vec<Change>),
+        now: Duration,
+    ) -> Option<(Vec<Condition>, Vec<Change>)> {
+        then.retain(|change| {
+            let Change::Put { key, value, .. } = change else { return true };
+            let waits = self.0.get(key).is_some_and(|made| made.value == *value && now < made.due());
+            if waits {
+                let of_it = |condition: &Condition| {
+                    matches!(condition, Condition::Absent(of) | Condition::Version(of, _) if of == key)
+                };
+                when.retain(|condition| !of_it(condition));
+            }
+            !waits
+        });
+        (!then.is_empty()).then_some((when, then))
     }
 
     /// When the next change may be made that may not at this moment.
     pub(super) fn next_due(&self, now: Duration) -> Option<Duration> {
-        self.0.values().map(|made| made.at.saturating_add(made.pause)).filter(|due| *due > now).min()
+        self.0.values().map(Made::due).filter(|due| *due > now).min()
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::claims::Claimed;
 use super::schema::SharedEndpoint;
@@ -13,6 +13,12 @@ use crate::control::kv::PATIENCE;
 
 /// Refusals of a claim after which it reads what is taken on its network.
 const LOOK_EVERY: u32 = 4;
+
+/// How long a claim waits after its first refusal at most; after each further one as much longer.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Up to so many times that.
+const LONGEST_PAUSE: u32 = 10;
 
 /// A claim under way. What the store was told of one that did not succeed is given back.
 struct Asking<'a> {
@@ -90,36 +96,47 @@ impl Cluster {
                 let outcome = inner.commit(&plan, end).await?;
                 let now = inner.now();
                 let claimed = inner.turn().claim_outcome(&asking.id, &plan, &outcome, now)?;
-                match claimed {
+                refusals += 1;
+                let since = match claimed {
                     Claimed::Held(endpoint) => return Ok(endpoint),
-                    Claimed::Collided => {
+                    Claimed::Collided(since) => {
                         inner.state.lock().contention.collided(&network, level, now);
                         level += 1;
+                        since
                     }
-                    Claimed::Again => {}
-                }
-                refusals += 1;
-                self.after_refusal(&network, refusals, end).await?;
+                    Claimed::Again => u64::MAX,
+                };
+                self.after_refusal(&network, refusals, since, end).await?;
             }
         };
         let result = timeout_at(end + Duration::from_millis(100), work).await;
         result.unwrap_or(Err(ClusterError::Contended(PATIENCE.as_secs())))
     }
 
-    /// This claim was refused for so many times: it waits a moment. In between it looks what is taken,
-    /// which costs as much as all others have, but the watch may be far behind.
-    async fn after_refusal(&self, network: &str, refusals: u32, end: Instant) -> Result<(), ClusterError> {
+    /// This claim was refused for so many times, the last time for what has been there since a revision: it
+    /// waits until the watch has come there, or for a moment, longer with every time. In between it
+    /// reads what is taken, which costs as much as all others have, but the watch may be far behind.
+    async fn after_refusal(
+        &self,
+        network: &str,
+        refusals: u32,
+        since: u64,
+        end: Instant,
+    ) -> Result<(), ClusterError> {
         if refusals.is_multiple_of(LOOK_EVERY) {
             let prefix = self.inner.state.lock().keys.endpoints_of(network);
             let taken = bounded_by(end, self.inner.kv.list(&prefix)).await?;
             let now = self.inner.now();
             self.inner.turn().learn(&taken.entries, now);
-        } else {
-            let longest = Duration::from_millis(u64::from(refusals.min(20)) * 10);
-            let pause = self.inner.state.lock().dice.about(longest);
-            sleep(pause).await;
         }
-        Ok(())
+        let pause = self.inner.state.lock().dice.about(PAUSE * refusals.min(LONGEST_PAUSE));
+        let until = Instant::now() + pause;
+        loop {
+            let happened = self.inner.happened.notified();
+            if self.inner.state.lock().picture.revision >= since || !Inner::happens(happened, until).await {
+                return Ok(());
+            }
+        }
     }
 
     /// Gives an endpoint back. It is this node's no longer from this call on, whatever comes of it.

@@ -30,6 +30,8 @@ async fn a_name_is_one_containers_until_it_is_given_back() {
     assert!(value_at(&store, WEB).is_some());
     a.release_name("web", &id(1)).await.unwrap();
     assert_eq!(value_at(&store, WEB), None);
+    let key = Key::Container("web".into());
+    until("the other node to hear of it", || b.inner.state.lock().picture.get(&key).is_none()).await;
     b.claim_name("web", &id(2)).await.unwrap();
     assert!(value_at(&store, WEB).unwrap().contains("\"n2\""));
 }

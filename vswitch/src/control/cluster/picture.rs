@@ -71,6 +71,8 @@ pub(super) struct Picture {
     removed: BTreeMap<Key, u64>,
     /// Everything up to this revision has been seen.
     pub(super) revision: u64,
+    /// Another number whenever a node came or went, or got or lost all that goes with it.
+    pub(super) people: u64,
 }
 
 impl Picture {
@@ -98,6 +100,9 @@ impl Picture {
             Some(item) => self.items.insert(key.clone(), item),
             None => self.items.remove(&key),
         };
+        if matches!(key, Key::Node(_) | Key::Member(_)) {
+            self.people += 1;
+        }
         (!same).then_some(Changed { key, before: before_value })
     }
 
@@ -131,10 +136,15 @@ impl Picture {
             keys.remove(key);
             if keys.is_empty() {
                 self.of_node.remove(old);
+                self.people += 1;
             }
         }
         if let Some(new) = new {
-            self.of_node.entry(new.to_owned()).or_default().insert(key.clone());
+            let keys = self.of_node.entry(new.to_owned()).or_default();
+            if keys.is_empty() {
+                self.people += 1;
+            }
+            keys.insert(key.clone());
         }
     }
 

@@ -20,7 +20,7 @@ pub(super) struct Plan {
     pub(super) purpose: Purpose,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
     /// An endpoint that is held is put as it is to be.
     Endpoint(String),
@@ -74,12 +74,10 @@ impl State {
             let endpoint = endpoint.clone();
             match self.endpoint_to_put(&endpoint) {
                 Ok(None) => {}
-                Ok(Some((mut when, then))) => {
+                Ok(Some(put)) => {
+                    let Some((mut when, then)) = self.damper.permitted(put, now) else { continue };
                     when.insert(0, session.clone());
-                    let plan = Plan { when, then, purpose: Purpose::Endpoint(id) };
-                    if self.damper.permits(&plan, now) {
-                        return Some(plan);
-                    }
+                    return Some(Plan { when, then, purpose: Purpose::Endpoint(id) });
                 }
                 Err(why) => self.lose(&id, why),
             }
@@ -176,12 +174,10 @@ impl State {
             match self.found_at(&key, |value| matches!(value, Value::Container(c) if *c == claim)) {
                 Found::Right => {}
                 Found::Mine(condition) => {
-                    let when = vec![session.clone(), condition];
-                    let then = vec![self.put(&key, encode(&claim))];
-                    let plan = Plan { when, then, purpose: Purpose::Name(name) };
-                    if self.damper.permits(&plan, now) {
-                        return Some(plan);
-                    }
+                    let put = (vec![condition], vec![self.put(&key, encode(&claim))]);
+                    let Some((mut when, then)) = self.damper.permitted(put, now) else { continue };
+                    when.insert(0, session.clone());
+                    return Some(Plan { when, then, purpose: Purpose::Name(name) });
                 }
                 Found::Other(node) => self.lose_name(&name, node),
             }
@@ -276,6 +272,10 @@ impl State {
 
     /// Notes which nodes are not there, and when that can be acted upon.
     fn note_absences(&mut self, now: Duration) {
+        if self.noted == Some(self.picture.people) {
+            return;
+        }
+        self.noted = Some(self.picture.people);
         let holders = self.picture.holders();
         self.absences.retain(|node, _| holders.contains(node));
         for node in holders {
@@ -343,7 +343,7 @@ impl State {
                 match &plan.purpose {
                     Purpose::Endpoint(_) | Purpose::Name(_) => {
                         self.counters.repaired += 1;
-                        self.damper.made(plan, now);
+                        self.damper.made(&plan.then, now);
                     }
                     Purpose::Release => {}
                     Purpose::Reap(node) => {

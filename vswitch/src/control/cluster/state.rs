@@ -85,6 +85,8 @@ pub(super) struct State {
     pub(super) claims: BTreeMap<String, Claim>,
     pub(super) names: BTreeMap<String, NameHold>,
     pub(super) absences: BTreeMap<String, Absence>,
+    /// For which [`Picture::people`] they were noted.
+    pub(super) noted: Option<u64>,
     pub(super) counters: Counters,
     pub(super) trouble: Option<Trouble>,
     pub(super) session: Option<Session>,
@@ -131,6 +133,7 @@ impl State {
             claims,
             names,
             absences: BTreeMap::new(),
+            noted: None,
             counters: Counters::default(),
             trouble: None,
             session: None,
