@@ -75,6 +75,7 @@ impl Cluster {
         let (mut level, mut refusals) = (0, 0);
         let work = async {
             loop {
+                let turn = inner.claiming.lock().await;
                 let happened = inner.happened.notified();
                 // Nobody is told: it would be this that happens.
                 let plan = {
@@ -86,6 +87,7 @@ impl Cluster {
                 let plan = match plan {
                     Ok(plan) => plan,
                     Err(why) if why.may_pass() => {
+                        drop(turn);
                         if !Inner::happens(happened, end).await {
                             return Err(why);
                         }
@@ -93,10 +95,13 @@ impl Cluster {
                     }
                     Err(why) => return Err(why),
                 };
-                let outcome = inner.commit(&plan, end).await?;
+                let outcome = inner.commit(&plan, end).await;
                 let now = inner.now();
+                let outcome = outcome.map_err(|why| {
+                    inner.turn().troubled(why.clone().into(), now);
+                    why
+                })?;
                 let claimed = inner.turn().claim_outcome(&asking.id, &plan, &outcome, now)?;
-                refusals += 1;
                 let since = match claimed {
                     Claimed::Held(endpoint) => return Ok(endpoint),
                     Claimed::Collided(since) => {
@@ -106,11 +111,17 @@ impl Cluster {
                     }
                     Claimed::Again => u64::MAX,
                 };
+                drop(turn);
+                refusals += 1;
                 self.after_refusal(&network, refusals, since, end).await?;
             }
         };
         let result = timeout_at(end + Duration::from_millis(100), work).await;
-        result.unwrap_or(Err(ClusterError::Contended(PATIENCE.as_secs())))
+        result.unwrap_or_else(|_| {
+            // Those before it may have waited for an answer.
+            let trouble = inner.state.lock().trouble.as_ref().map(|trouble| trouble.why.clone());
+            Err(trouble.unwrap_or(ClusterError::Contended(PATIENCE.as_secs())))
+        })
     }
 
     /// This claim was refused for so many times, the last time for what has been there since a revision: it
@@ -233,3 +244,7 @@ impl Cluster {
         timeout_at(end, work).await.unwrap_or(Err(ClusterError::Contended(PATIENCE.as_secs())))
     }
 }
+
+#[cfg(test)]
+#[path = "endpoints_tests.rs"]
+mod tests;

@@ -177,6 +177,9 @@ struct Inner {
     /// Tells all who wait, in the order in which they began to, of everything that happens.
     happened: Notify,
     tasks: Mutex<Vec<AbortHandle>>,
+    /// Claims of endpoints are made one after the other: what waits here in vain leaves nothing in the store, and the
+    /// next one knows what became of the one before.
+    claiming: tokio::sync::Mutex<()>,
 }
 
 /// The state, and word to everybody when it is let go of.
@@ -300,6 +303,7 @@ impl Cluster {
             over: Notify::new(),
             happened: Notify::new(),
             tasks: Mutex::default(),
+            claiming: tokio::sync::Mutex::default(),
         });
         let tasks = [
             tokio::spawn(session::run(inner.clone())).abort_handle(),

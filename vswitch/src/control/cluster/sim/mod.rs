@@ -100,7 +100,7 @@ fn a_run_follows_from_its_seed() {
 /// A simulation in which little happens shows little.
 #[test]
 fn much_happens_in_the_runs() {
-    let reports: Vec<Report> = (0..60).map(|seed| scenario::run(seed, Scenario::default())).collect();
+    let reports: Vec<Report> = (0..40).map(|seed| scenario::run(seed, Scenario::default())).collect();
     let total = |what: fn(&Report) -> u64| reports.iter().map(what).sum::<u64>();
     let totals = [
         ("transactions", total(|r| r.counts.commits), 1000),

@@ -117,7 +117,7 @@ impl Driver {
             self.mend();
             self.act();
             if away.take_if(|at| *at < Instant::now()).is_some() {
-                self.cut(0, Duration::from_secs(26));
+                self.cut(0, Duration::from_secs(30));
             }
             self.world.check();
         }
@@ -199,7 +199,15 @@ impl Driver {
             9..=60 => {
                 let Some(network) = one_of(&networks) else { return };
                 let name = format!("name{}", world.roll(24));
-                let ipv4 = (world.roll(5) == 0).then(|| Ipv4Addr::new(10, 0, 0, 2 + world.roll(4) as u8));
+                let mut ipv4 = (world.roll(5) == 0).then(|| Ipv4Addr::new(10, 0, 0, 2 + world.roll(4) as u8));
+                let mut network = network;
+                // What one who is away holds, and may lose.
+                if self.heal.contains_key(&0) && world.roll(4) == 0 {
+                    let held = self.nodes[0].disk.lock().endpoints.values().next().cloned();
+                    if let Some(endpoint) = held {
+                        (network, ipv4) = (endpoint.network.clone(), Some(endpoint.ipv4.addr()));
+                    }
+                }
                 self.say(|| format!("{} runs {name}", node.name));
                 node.run_container(id + 0x10_0000, network, name, ipv4);
             }
