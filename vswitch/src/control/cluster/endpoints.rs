@@ -97,10 +97,7 @@ impl Cluster {
                 };
                 let outcome = inner.commit(&plan, end).await;
                 let now = inner.now();
-                let outcome = outcome.map_err(|why| {
-                    inner.turn().troubled(why.clone().into(), now);
-                    why
-                })?;
+                let outcome = outcome.inspect_err(|why| inner.turn().troubled(why.clone().into(), now))?;
                 let claimed = inner.turn().claim_outcome(&asking.id, &plan, &outcome, now)?;
                 let since = match claimed {
                     Claimed::Held(endpoint) => return Ok(endpoint),

@@ -3,7 +3,7 @@
 use super::super::testing::*;
 use super::*;
 use crate::control::cluster::schema::encode;
-use crate::control::kv::{KvError, Memory};
+use crate::control::kv::{Change, KvError, Memory};
 
 async fn nodes(store: &Memory, count: u8) -> Vec<Cluster> {
     let nodes: Vec<Cluster> = (1..=count).map(|number| start(store.clone(), number).0).collect();
@@ -71,4 +71,25 @@ async fn aliases_change_in_the_store_and_too_many_change_nothing() {
     assert_eq!(refused, Err(ClusterError::NotHeld(id(2))));
     node.release(&id(1)).await.unwrap();
     assert_eq!(value_at(&store, &at), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_of_which_only_one_key_was_deleted_lingers_and_one_that_was_given_back_does_not() {
+    let store = Memory::default();
+    let nodes = nodes(&store, 2).await;
+    let held = nodes[0].claim(wish(1)).await.unwrap();
+    let other = nodes[0].claim(wish(2)).await.unwrap();
+    let knows = |count| nodes[1].endpoints(&id(1)).len() == count;
+    until("the other to know", || knows(2)).await;
+    assert!(!nodes[1].lingers(&held), "it is there");
+    nodes[0].release(&id(2)).await.unwrap();
+    until("the other to know", || knows(1)).await;
+    assert!(!nodes[1].lingers(&other));
+    // Nobody puts it again.
+    nodes[0].stop();
+    by_hand(&store, Change::Delete(format!("/vswitch/endpoints/{}/{}", id(1), held.ipv4.addr())));
+    until("the other to know", || knows(0)).await;
+    assert!(nodes[1].lingers(&held));
+    by_hand(&store, Change::Delete(format!("/vswitch/addresses/{}/{}", id(1), held.mac)));
+    until("the other to know", || !nodes[1].lingers(&held)).await;
 }

@@ -266,11 +266,14 @@ pub(super) fn put(key: &str, value: impl Into<Vec<u8>>) -> Change {
     Change::Put { key: key.into(), value: value.into(), lease: None }
 }
 
+/// Who would tell what a watch has seen.
+type Teller = mpsc::Sender<Result<Vec<KvEvent>, KvError>>;
+
 /// A store that answers, and whose watches say nothing.
 #[derive(Clone, Default)]
 pub(super) struct Deaf {
     pub(super) store: Memory,
-    watches: Arc<Mutex<Vec<mpsc::Sender<Result<Vec<KvEvent>, KvError>>>>>,
+    watches: Arc<Mutex<Vec<Teller>>>,
 }
 
 impl Kv for Deaf {

@@ -137,7 +137,7 @@ mod tests {
             lines in prop::collection::vec("[a-z{}\"]{0,30}", 0..20),
             cuts in prop::collection::vec(1usize..40, 0..30),
         ) {
-            let whole: String = lines.iter().map(|line| format!("{line}\n")).collect();
+            let whole: String = lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
             let (mut rest, mut frames) = (whole.as_bytes(), Vec::new());
             for cut in cuts {
                 let (frame, after) = rest.split_at(cut.min(rest.len()));
