@@ -5,6 +5,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
+use crate::congestion;
+
 /// What a figure depends on, apart from the switch.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Machine {
@@ -22,6 +24,8 @@ pub(crate) struct Machine {
     pub(crate) kernel: String,
     /// The congestion control that TCP takes where nobody says which.
     pub(crate) congestion_control: String,
+    /// Sockets in the namespaces made here are born with cubic.
+    pub(crate) born_with_cubic: bool,
     /// The version of iperf3.
     pub(crate) iperf3: String,
 }
@@ -43,6 +47,7 @@ impl Machine {
             memory_mib: memory.and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) / 1024,
             kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
             congestion_control: read("/proc/sys/net/ipv4/tcp_congestion_control").trim().to_owned(),
+            born_with_cubic: congestion::is_permitted(),
             iperf3: iperf3.unwrap_or_default().lines().next().unwrap_or("not installed").trim().to_owned(),
         }
     }
@@ -50,7 +55,7 @@ impl Machine {
     /// The description as one sentence.
     pub(crate) fn sentence(&self) -> String {
         format!(
-            "{}: {} x {}{}, {} GiB, Linux {}, default congestion control {}, {}",
+            "{}: {} x {}{}, {} GiB, Linux {}, default congestion control {}{}, {}",
             self.day,
             self.processors,
             self.processor,
@@ -58,6 +63,7 @@ impl Machine {
             self.memory_mib.div_ceil(1024),
             self.kernel,
             self.congestion_control,
+            if self.born_with_cubic { " (cubic in the namespaces measured)" } else { "" },
             self.iperf3,
         )
     }

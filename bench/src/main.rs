@@ -3,6 +3,7 @@
 //! `cargo run --release -p bench -- --help` says what can be asked for.
 
 mod cage;
+mod congestion;
 mod error;
 mod goals;
 mod machine;
@@ -36,7 +37,12 @@ fn main() -> ExitCode {
         Some(cage::FIRST_PROCESS) => cage::first_process(),
         _ => {
             let options = Options::parse();
-            if options.inside.is_some() { inside(&options) } else { cage::run_inside() }
+            if options.inside.is_some() {
+                inside(&options)
+            } else {
+                let _permission = congestion::Permission::ask();
+                cage::run_inside()
+            }
         }
     };
     done.unwrap_or_else(|error| {

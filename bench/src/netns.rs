@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use nix::sched::{CloneFlags, setns};
 use serde_json::Value;
 
+use crate::congestion;
 use crate::error::{Doing, Error, Result};
 use crate::process::{command, confine, output};
 
@@ -54,6 +55,7 @@ impl Netns {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             done => done.doing(|| format!("write to {NO_IPV6}")),
         })?;
+        netns.within(congestion::set_default)?;
         Ok(netns)
     }
 

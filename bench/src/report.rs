@@ -390,6 +390,7 @@ pub(crate) mod tests {
             memory_mib: 4000,
             kernel: "6.1".into(),
             congestion_control: "cubic".into(),
+            born_with_cubic: true,
             iperf3: "iperf 3.12".into(),
         };
         let mut results = Results {

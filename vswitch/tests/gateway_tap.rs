@@ -8,6 +8,7 @@ use std::process::{Child, Command};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use packet::MacAddr;
@@ -16,7 +17,7 @@ use vswitch::dataplane::{BridgeConfig, PortConfig, Receive, Switch, SwitchConfig
 use vswitch::gateway::{
     DhcpConfig, DnsConfig, DnsQuery, DnsReply, Endpoint, Gateway, GatewayConfig, gateway_port,
 };
-use vswitch::sys::tun::create_tap;
+use vswitch::sys::tun::{TunError, create_tap};
 
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(172, 18, 0, 1);
 const HOST: Ipv4Addr = Ipv4Addr::new(172, 18, 0, 2);
@@ -49,6 +50,23 @@ fn run(program: &str, arguments: &[&str]) -> String {
 #[test]
 fn a_kernel_and_udhcpc_are_content() {
     in_namespace("inside");
+}
+
+#[test]
+fn a_tap_is_made_and_one_that_is_there_is_never_joined() {
+    in_namespace("existing");
+}
+
+#[test]
+#[ignore = "needs a namespace of its own: a_tap_is_made_and_one_that_is_there_is_never_joined runs it in one"]
+fn existing() {
+    // Of several queues, and of nobody: the kernel would give a queue of either.
+    let _held = create_tap("eth0", 2).unwrap();
+    run("ip", &["tuntap", "add", "dev", "eth1", "mode", "tap", "vnet_hdr"]);
+    for (name, queues) in [("eth0", 2), ("eth1", 1)] {
+        let refused = create_tap(name, queues);
+        assert!(matches!(refused, Err(TunError::Create { errno: Errno::EBUSY, .. })), "{refused:?}");
+    }
 }
 
 /// What udhcpc runs: it notes what it was told, and sets address and route.

@@ -94,7 +94,7 @@ pub struct Daemon {
     /// Where it keeps its data [default: ~/.local/share/vswitch, as root /var/lib/vswitch]
     #[arg(long, env = "VSWITCH_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Threads that carry frames [default: one a processor, at most 4]
+    /// Threads that carry frames [default: one for two processors, at most 4]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub workers: Option<u16>,
     /// Microseconds a worker polls before it sleeps: less delay, more processor time

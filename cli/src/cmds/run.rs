@@ -18,16 +18,20 @@ use crate::{endpoint, start};
 /// docker run's status for a failure that is not the command's.
 const OWN_FAILURE: i32 = 125;
 
+/// How often a daemon is asked: one that is ending may still take a connection or two.
+const ATTEMPTS: u32 = 4;
+
 /// Reserves what a container needs, starting a daemon where none listens.
 pub(super) fn create(client: &Client, request: &CreateRequest) -> Result<CreateReply, Failure> {
-    start::ensure(client.socket())?;
-    let reply = match client.post("/vswitch/containers", request) {
-        // It was about to end for want of containers. What it may have reserved is gone with it.
-        Err(Failure { cause: Cause::NoDaemon | Cause::NoAnswer, .. }) => {
-            start::ensure(client.socket())?;
-            client.post("/vswitch/containers", request)?
+    let mut left = ATTEMPTS;
+    let reply = loop {
+        start::ensure(client.socket())?;
+        left -= 1;
+        match client.post("/vswitch/containers", request) {
+            // It was about to end for want of containers. What it may have reserved is gone with it.
+            Err(Failure { cause: Cause::NoDaemon | Cause::NoAnswer, .. }) if left > 0 => {}
+            other => break other?,
         }
-        other => other?,
     };
     let reply: CreateReply = serde_json::from_value(reply)
         .map_err(|e| Failure::new(format!("the daemon's answer makes no sense: {e}")))?;

@@ -31,7 +31,8 @@ pub struct SwitchConfig {
 impl Default for SwitchConfig {
     fn default() -> Self {
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { workers: cpus.min(4), busy_poll: Duration::ZERO, io_uring: true }
+        // The programs whose frames they carry need the other half.
+        Self { workers: (cpus / 2).clamp(1, 4), busy_poll: Duration::ZERO, io_uring: true }
     }
 }
 
@@ -76,7 +77,17 @@ pub enum IoUring {
     /// They were to, and the kernel did not let them.
     #[error("not in use: {0}")]
     Refused(RingError),
-    /// A worker has found that the driver of the interfaces cannot be written to in this way, and goes on without.
+    /// Some do. The others have no ring, or have found that it does not work.
+    #[error("in use by {with} of {workers} workers{}", .why.map(|why| format!(": {why}")).unwrap_or_default())]
+    Partly {
+        /// How many.
+        with: usize,
+        /// Of how many.
+        workers: usize,
+        /// What the kernel said to those that never had one.
+        why: Option<RingError>,
+    },
+    /// The workers have found that the driver of the interfaces cannot be written to in this way, and go on without.
     #[error("not in use: TAP interfaces know it from Linux 6.4 on")]
     Unsupported,
 }
@@ -143,11 +154,13 @@ impl Switch {
 
     /// Whether the workers write through rings at this moment.
     pub fn io_uring(&self) -> IoUring {
+        let (with, workers) = (self.rings.load(Relaxed), self.workers);
         match self.ring_error {
+            _ if !self.wants_rings => IoUring::Off,
+            _ if with >= workers => IoUring::InUse,
+            why if with > 0 => IoUring::Partly { with, workers, why },
             Some(error) => IoUring::Refused(error),
-            None if !self.wants_rings => IoUring::Off,
-            None if self.rings.load(Relaxed) < self.workers => IoUring::Unsupported,
-            None => IoUring::InUse,
+            None => IoUring::Unsupported,
         }
     }
 
@@ -309,5 +322,29 @@ impl Drop for Switch {
         for worker in &mut self.state.lock().workers {
             worker.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_said_how_many_workers_write_through_rings() {
+        let config = SwitchConfig { workers: 2, io_uring: true, ..SwitchConfig::default() };
+        let mut switch = Switch::new(&config, &(Arc::new(|_| {}) as EventSink)).unwrap();
+        let said = |switch: &Switch, with| {
+            switch.rings.store(with, Relaxed);
+            switch.io_uring().to_string()
+        };
+        switch.ring_error = None;
+        assert_eq!(said(&switch, 2), "in use");
+        assert_eq!(said(&switch, 1), "in use by 1 of 2 workers");
+        assert_eq!(said(&switch, 0), IoUring::Unsupported.to_string());
+        let refused = RingError::Refused(Errno::ENOMEM);
+        switch.ring_error = Some(refused);
+        assert_eq!(said(&switch, 1), format!("in use by 1 of 2 workers: {refused}"));
+        assert_eq!(switch.io_uring(), IoUring::Partly { with: 1, workers: 2, why: Some(refused) });
+        assert_eq!(said(&switch, 0), IoUring::Refused(refused).to_string());
     }
 }

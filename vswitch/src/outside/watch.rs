@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use nat::engine::{Change, Engine, FlowEvent};
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{self, error::TrySendError};
 
 use super::Flow;
@@ -42,18 +43,26 @@ pub struct News {
     pub flow: Flow,
 }
 
+/// How many events were lost that nobody has been told of yet.
+#[derive(Default)]
+struct Lost {
+    count: AtomicU64,
+    /// For a watcher that waits: it may be long until the next event.
+    grown: Notify,
+}
+
 /// A watcher's end, in a worker.
 #[derive(Clone)]
 pub(super) struct Watcher {
     events: mpsc::Sender<News>,
-    lost: Arc<AtomicU64>,
+    lost: Arc<Lost>,
 }
 
 /// All flows, as they come and go. Ends when it is dropped.
 pub struct Watch {
     live: VecDeque<News>,
     events: mpsc::Receiver<News>,
-    lost: Arc<AtomicU64>,
+    lost: Arc<Lost>,
 }
 
 /// What comes out of a [`Watch`].
@@ -68,7 +77,7 @@ pub enum Next {
 impl Watch {
     pub(super) fn new() -> (Self, Watcher) {
         let (sender, events) = mpsc::channel(EVENTS);
-        let lost = Arc::new(AtomicU64::new(0));
+        let lost = Arc::new(Lost::default());
         let live = VecDeque::new();
         (Self { live, events, lost: lost.clone() }, Watcher { events: sender, lost })
     }
@@ -83,9 +92,16 @@ impl Watch {
         if let Some(live) = self.live.pop_front() {
             return Some(Next::News(Box::new(live)));
         }
-        match self.lost.swap(0, Relaxed) {
-            0 => self.events.recv().await.map(|news| Next::News(Box::new(news))),
-            lost => Some(Next::Lost(lost)),
+        loop {
+            match self.lost.count.swap(0, Relaxed) {
+                0 => {}
+                lost => return Some(Next::Lost(lost)),
+            }
+            tokio::select! {
+                biased;
+                () = self.lost.grown.notified() => {}
+                news = self.events.recv() => return news.map(|news| Next::News(Box::new(news))),
+            }
         }
     }
 }
@@ -104,7 +120,8 @@ impl Watcher {
     }
 
     fn lose(&self, count: u64) {
-        self.lost.fetch_add(count, Relaxed);
+        self.lost.count.fetch_add(count, Relaxed);
+        self.lost.grown.notify_one();
     }
 }
 
@@ -199,6 +216,16 @@ mod tests {
         assert!(matches!(watch.next().await, Some(Next::News(_))));
         drop(watch);
         assert!(!watcher.tell(news(1)));
+    }
+
+    #[tokio::test]
+    async fn a_loss_is_told_at_once_though_no_event_follows() {
+        let (mut watch, watcher) = Watch::new();
+        let waiting = tokio::spawn(async move { watch.next().await });
+        // It has had its turn, and waits.
+        tokio::task::yield_now().await;
+        watcher.lose(3);
+        assert!(matches!(waiting.await.unwrap(), Some(Next::Lost(3))));
     }
 
     #[tokio::test]

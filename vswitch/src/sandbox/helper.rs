@@ -12,6 +12,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
 use std::thread;
 
+use nix::errno::Errno;
+
 use super::channel::{Channel, ChannelError};
 use super::netlink::{Netlink, NetlinkError};
 use super::ns::{self, NsError};
@@ -148,7 +150,10 @@ fn set_up(
 
 /// Makes a TAP where the caller is; it and its index.
 fn make(here: &mut Netlink, port: &PortSpec) -> Result<(NewTap, u32), HelperError> {
-    let tap = tun::create_tap(&port.interface, port.queues.clamp(1, 16))?;
+    let tap = tun::create_tap(&port.interface, port.queues.clamp(1, 16)).map_err(|error| match error {
+        TunError::Create { errno: Errno::EBUSY, name } => HelperError::InterfaceExists(name),
+        other => other.into(),
+    })?;
     let index = here.index_of(&port.interface)?;
     here.configure(index, port.mac, port.mtu, TXQUEUELEN)?;
     Ok((tap, index))

@@ -178,31 +178,21 @@ pub struct NewTap {
     pub offloads: Option<TapOffloads>,
 }
 
-/// Makes a TAP named `name` with up to `queues` queues in the caller's network namespace.
+/// Makes a TAP named `name` with up to `queues` queues in the caller's network namespace. Never one that is
+/// there already: without `IFF_TUN_EXCL` the kernel would give a queue of that.
 ///
 /// # Errors
-/// [`TunError`] says what the caller's administrator can do.
+/// [`TunError`] says what the caller's administrator can do; [`TunError::Create`] with EBUSY that there is an
+/// interface of that name.
 pub fn create_tap(name: &str, queues: usize) -> Result<NewTap, TunError> {
-    make_tap(name, queues, 0)
-}
-
-/// The same with one queue, and never an interface that is there already.
-///
-/// # Errors
-/// [`TunError::Create`] with EBUSY when there is one of that name.
-pub fn create_new_tap(name: &str) -> Result<NewTap, TunError> {
-    make_tap(name, 1, IFF_TUN_EXCL)
-}
-
-fn make_tap(name: &str, queues: usize, exclusive: libc::c_int) -> Result<NewTap, TunError> {
     let multi = if queues > 1 { IFF_MULTI_QUEUE } else { 0 };
     let base = IFF_TAP | IFF_NO_PI;
     let first = open()?;
-    match set_iff(first.as_fd(), name, base | IFF_VNET_HDR | multi | exclusive) {
+    match set_iff(first.as_fd(), name, base | IFF_VNET_HDR | multi | IFF_TUN_EXCL) {
         Ok(()) => {}
         Err(TunError::Create { errno: Errno::EINVAL, .. }) if multi != 0 => {
             drop(first);
-            return make_tap(name, 1, exclusive);
+            return create_tap(name, 1);
         }
         Err(TunError::Create { errno: Errno::EINVAL | Errno::EOPNOTSUPP, .. }) => {
             drop(first);

@@ -114,7 +114,7 @@ impl HostInterface {
             return Err(NameTaken(name.to_owned()));
         }
         untaken(subnets)?;
-        let tap = tun::create_new_tap(name).map_err(|error| match error {
+        let tap = tun::create_tap(name, 1).map_err(|error| match error {
             TunError::Create { errno: Errno::EBUSY, name } => NameTaken(name),
             TunError::Create { errno: Errno::EPERM, .. } => NotAllowed,
             other => Tun(other),

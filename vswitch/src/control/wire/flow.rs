@@ -25,10 +25,14 @@ pub struct Owner {
     pub name: String,
 }
 
+/// How long it is taken for true that a port is nobody's: a container that starts has it before it is in the books.
+const FRESH_MISS: Duration = Duration::from_millis(50);
+
 /// Who has which port, those included that were there once.
 #[derive(Debug)]
 pub struct Owners {
-    by_port: HashMap<u64, Owner>,
+    /// `None` where nobody had it when it was asked for.
+    by_port: HashMap<u64, Option<Owner>>,
     since: Instant,
 }
 
@@ -36,28 +40,40 @@ impl Owners {
     /// As of now.
     pub fn new(daemon: &Daemon) -> Self {
         let mut owners = Self { by_port: HashMap::new(), since: Instant::now() };
-        owners.look(daemon);
+        owners.learn(Instant::now(), look(daemon));
         owners
     }
 
-    fn look(&mut self, daemon: &Daemon) {
-        self.since = Instant::now();
+    fn learn(&mut self, now: Instant, all: Vec<(u64, Owner)>) {
+        self.since = now;
         if self.by_port.len() > REMEMBERED {
             self.by_port.clear();
         }
-        for view in daemon.views() {
-            let owner = Owner { id: view.record.id, name: view.record.name };
-            self.by_port.extend(view.ports.iter().map(|plugged| (plugged.port.uid(), owner.clone())));
-        }
+        self.by_port.extend(all.into_iter().map(|(port, owner)| (port, Some(owner))));
     }
 
     /// Who has a port, as of at most a second ago, or had it last.
     pub fn of(&mut self, daemon: &Daemon, port: u64) -> Option<&Owner> {
-        if self.since.elapsed() > FRESH || !self.by_port.contains_key(&port) {
-            self.look(daemon);
-        }
-        self.by_port.get(&port)
+        self.find(port, Instant::now(), || look(daemon))
     }
+
+    fn find(&mut self, port: u64, now: Instant, look: impl FnOnce() -> Vec<(u64, Owner)>) -> Option<&Owner> {
+        let fresh = self.by_port.get(&port).map(|owner| if owner.is_some() { FRESH } else { FRESH_MISS });
+        if fresh.is_none_or(|fresh| now.saturating_duration_since(self.since) > fresh) {
+            self.learn(now, look());
+        }
+        self.by_port.entry(port).or_default().as_ref()
+    }
+}
+
+/// Who has which port at this moment.
+fn look(daemon: &Daemon) -> Vec<(u64, Owner)> {
+    let mut all = Vec::new();
+    for view in off_the_runtime(|| daemon.views()) {
+        let owner = Owner { id: view.record.id, name: view.record.name };
+        all.extend(view.ports.iter().map(|plugged| (plugged.port.uid(), owner.clone())));
+    }
+    all
 }
 
 fn protocol(protocol: Protocol) -> &'static str {
@@ -94,7 +110,7 @@ pub fn flows(daemon: &Daemon, of: Option<&str>) -> Value {
     let mut all = off_the_runtime(|| Outside::flows(daemon.switch()));
     all.sort_by_key(|flow| (flow.port, std::cmp::Reverse(flow.info.age)));
     let shown = all.iter().filter_map(|f| {
-        let owner = owners.by_port.get(&f.port)?;
+        let owner = owners.by_port.get(&f.port)?.as_ref()?;
         of.is_none_or(|wanted| wanted == owner.id).then(|| flow(owner, &f.info))
     });
     let shown: Vec<Value> = shown.collect();
@@ -124,4 +140,43 @@ pub fn flow_event(owner: &Owner, news: &News) -> Value {
 /// So many events were lost.
 pub fn lost(count: u64) -> Value {
     json!({"Event": "lost", "Lost": count})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owner(name: &str) -> Owner {
+        Owner { id: name.repeat(2), name: name.into() }
+    }
+
+    #[test]
+    fn who_has_a_port_is_asked_once_a_second_and_whose_it_was_is_remembered() {
+        let start = Instant::now();
+        let mut owners = Owners { by_port: HashMap::new(), since: start };
+        owners.learn(start, vec![(1, owner("a"))]);
+        let known = owners.find(1, start + FRESH, || unreachable!("it is known"));
+        assert_eq!(known.unwrap().name, "a");
+        let later = start + FRESH * 2;
+        assert_eq!(owners.find(1, later, || vec![(1, owner("b"))]).unwrap().name, "b");
+        assert_eq!(owners.find(1, later + FRESH * 2, Vec::new).unwrap().name, "b");
+    }
+
+    #[test]
+    fn a_port_of_nobodys_is_not_asked_for_again_at_once_and_may_become_somebodys() {
+        let start = Instant::now();
+        let mut owners = Owners { by_port: HashMap::new(), since: start };
+        let mut looks = 0;
+        for n in 0..100 {
+            let now = start + FRESH_MISS / 100 * n;
+            let look = || {
+                looks += 1;
+                Vec::new()
+            };
+            assert!(owners.find(7, now, look).is_none());
+        }
+        assert_eq!(looks, 1);
+        let later = start + FRESH_MISS * 2;
+        assert_eq!(owners.find(7, later, || vec![(7, owner("late"))]).unwrap().name, "late");
+    }
 }
