@@ -61,8 +61,9 @@ fn sharing(args: &Daemon, store: &StoreAddress) -> Result<Sharing, Failure> {
         }
         _ => None,
     };
+    let etcd = Etcd::new(store, tls(args, store)?, credentials).map_err(|e| Failure::new(e.to_string()))?;
     Ok(Sharing {
-        kv: Arc::new(Etcd::new(store, tls(args, store)?, credentials)),
+        kv: Arc::new(etcd),
         prefix: args.store_prefix.clone(),
         node: args.node.clone().unwrap_or_else(node::name),
     })

@@ -115,6 +115,60 @@ fn a_node_that_nobody_reaches_for_a_while_is_there_again_afterwards() {
     pinging.lost_none();
 }
 
+/// Makes a host lose what it sends to an address, without a word to anybody, or no longer.
+fn lose_what_goes_to(cluster: &Cluster, host: usize, address: &str, lose: bool) {
+    // Frames for a station that is not there.
+    let nobody = ["lladdr", "02:00:00:00:0b:ad", "nud", "permanent"];
+    let (what, how): (_, &[&str]) = if lose { ("replace", &nobody) } else { ("del", &[]) };
+    cluster.hosts[host].run("ip", &[&["neigh", what, address, "dev", "wire"], how].concat()).ok();
+}
+
+/// For a minute the first node does not reach etcd, and the second and the third do not reach each other.
+#[test]
+fn partitions_of_a_minute_lose_nothing_between_those_who_reach_each_other() {
+    let Some(cluster) = Cluster::start(3, 1) else { return };
+    let nodes = with_containers(&cluster, 3);
+    let addresses: Vec<String> = (0..3).map(|n| nodes[n].ip(&format!("c{n}"), "demo")).collect();
+    let mut whole = [
+        Pinging::start(&nodes[0], "c0", &addresses[1]),
+        Pinging::start(&nodes[1], "c1", &addresses[0]),
+        Pinging::start(&nodes[2], "c2", &addresses[0]),
+    ];
+    let mut parted = Pinging::start(&nodes[1], "c1", &addresses[2]);
+    lose_what_goes_to(&cluster, 0, "192.0.2.201", true);
+    lose_what_goes_to(&cluster, 1, "192.0.2.3", true);
+    lose_what_goes_to(&cluster, 2, "192.0.2.2", true);
+    let begun = std::time::Instant::now();
+    eventually("the others to miss it", || (store_info(&nodes[1])["Nodes"] == 2).then_some(()));
+    let refused = run(&nodes[0], "refused").fails_with(125);
+    assert!(refused.contains("the store does not answer"), "{refused}");
+    run(&nodes[2], "meanwhile").ok();
+    until_members(&nodes[1], "demo", 4);
+    while begun.elapsed() < std::time::Duration::from_mins(1) {
+        for pinging in &mut whole {
+            pinging.goes_on();
+        }
+    }
+    // In the other order: requests go out again when their answers can.
+    lose_what_goes_to(&cluster, 2, "192.0.2.2", false);
+    lose_what_goes_to(&cluster, 1, "192.0.2.3", false);
+    lose_what_goes_to(&cluster, 0, "192.0.2.201", false);
+    parted.comes_back();
+    until_joined(&nodes[0]);
+    for (n, node) in nodes.iter().enumerate() {
+        until_members(node, "demo", 4);
+        assert_eq!(node.ip(&format!("c{n}"), "demo"), addresses[n], "each has kept its address");
+    }
+    nodes[0].ping("c0", "meanwhile");
+    parted.goes_on();
+    for mut pinging in whole {
+        pinging.goes_on();
+        pinging.lost_none();
+    }
+    let (first, last) = parted.lost_in_a_row();
+    assert!(first > 3 && last > first, "what the underlay lost: {first} to {last}");
+}
+
 #[test]
 fn a_history_that_was_compacted_while_a_node_was_away_is_not_missed() {
     let Some(cluster) = Cluster::start(2, 1) else { return };

@@ -120,26 +120,59 @@ pub(crate) fn until_members(daemon: &Daemon, network: &str, count: usize) -> Val
 }
 
 /// A ping that goes on: what it says at its end.
-pub(crate) struct Pinging(Background);
+pub(crate) struct Pinging {
+    ping: Background,
+    /// The number of the last answer that was waited for.
+    last: u32,
+}
+
+/// The number of an answer, of a line that is one.
+fn answered(line: &str) -> Option<u32> {
+    let number = line.split_once(" bytes from ")?.1.split_once("icmp_seq=")?.1;
+    number.split(' ').next()?.parse().ok()
+}
 
 impl Pinging {
     pub(crate) fn start(daemon: &Daemon, from: &str, to: &str) -> Self {
         let words = ["ping", "-i", "0.1", "-W", "30", to];
         let mut pinging = Background::start(&mut daemon.exec_command(from, &words));
         pinging.line(|line| line.contains("icmp_seq=3 "));
-        Self(pinging)
+        Self { ping: pinging, last: 3 }
     }
 
     /// Waits for one more answer than there were.
     pub(crate) fn goes_on(&mut self) {
         for _ in 0..3 {
-            self.0.line(|line| line.contains("icmp_seq="));
+            let line = self.ping.line(|line| answered(line).is_some());
+            self.last = answered(&line).unwrap_or(self.last);
         }
+    }
+
+    /// Waits for the first answer after some that were lost.
+    pub(crate) fn comes_back(&mut self) {
+        let mut last = self.last;
+        self.ping.line(|line| {
+            let Some(number) = answered(line) else { return false };
+            let lost = number > last + 1;
+            last = number;
+            lost
+        });
+        self.last = last;
+    }
+
+    /// Ends it; all that were lost were lost in a row, which are given: the first and the last.
+    pub(crate) fn lost_in_a_row(self) -> (u32, u32) {
+        let (_, said) = self.ping.interrupt();
+        let numbers: Vec<u32> = said.lines().filter_map(answered).collect();
+        let gaps = numbers.windows(2).filter(|pair| pair[1] != pair[0] + 1);
+        let gaps: Vec<(u32, u32)> = gaps.map(|pair| (pair[0] + 1, pair[1] - 1)).collect();
+        assert!(numbers.first() == Some(&1) && gaps.len() == 1, "{gaps:?} in {said}");
+        gaps[0]
     }
 
     /// Ends it; none was lost. Only for the last the answer may have been under way still.
     pub(crate) fn lost_none(self) {
-        let (_, said) = self.0.interrupt();
+        let (_, said) = self.ping.interrupt();
         let number =
             |text: &str| text.split_whitespace().next().and_then(|number| number.parse::<u32>().ok());
         let summary = said.split_once(" packets transmitted, ");

@@ -8,17 +8,22 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use packet::MacAddr;
 
 use super::repair::{Plan, Purpose};
-use super::schema::{Key, NameClaim, Second, SharedEndpoint, Value, encode};
+use super::schema::{Key, NameClaim, Second, SharedEndpoint, Value, decode, encode};
 use super::state::{Claim, NameHold, State};
-use super::{ClusterError, EndpointWish};
+use super::{ClusterError, EndpointWish, contention};
 use crate::control::kv::{Change, Condition, Entry, Outcome};
 use crate::control::net::{IpamConfig, NetError, NetworkRecord, Pool, PoolError};
 
-/// Attempts after which a node no longer insists on the lowest address: many want it at once.
-const INSISTENT: u32 = 2;
-
-/// How many of the lowest free addresses it chooses from then, at most.
-const WIDEST: u32 = 256;
+/// What became of a claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Claimed {
+    /// It is made.
+    Held(Arc<SharedEndpoint>),
+    /// Another was faster: the address is taken, since this revision.
+    Collided(u64),
+    /// It is to be tried again, for another reason.
+    Again,
+}
 
 impl State {
     fn holds_address(&self, network: &str) -> impl Iterator<Item = Ipv4Addr> {
@@ -35,15 +40,9 @@ impl State {
         &mut self,
         network: &NetworkRecord,
         wish: &EndpointWish,
-        attempt: u32,
+        level: u32,
     ) -> Result<Ipv4Net, ClusterError> {
-        // Sixteen times as many with each attempt: a hundred nodes that want one at once must not take all
-        // their time to find out how many they are.
-        let wider = attempt.saturating_sub(INSISTENT - 1).saturating_mul(4);
-        let window = 1u64 << wider.min(WIDEST.ilog2());
-        let mut skip = self.dice.below(window);
-        let mut lowest = None;
-        let derived = wish.mac.is_none();
+        let mut pools = Vec::new();
         for segment in network.segments() {
             // Who asks for an IPv6 address says by it which IPv4 subnet goes with it.
             let v6 = |address: Ipv6Addr| segment.iter().any(|c| c.subnet.contains(&IpAddr::from(address)));
@@ -57,26 +56,38 @@ impl State {
             for address in self.holds_address(&network.id) {
                 let _ = pool.claim(address.into());
             }
-            while let Ok(IpAddr::V4(address)) = pool.allocate() {
-                // The Ethernet address that comes with it may have been asked for by value.
-                let mac = Second::Mac(MacAddr::from_ipv4(address));
-                if derived && self.picture.get(&Key::Second(network.id.clone(), mac)).is_some() {
-                    continue;
-                }
-                let Ok(address) = Ipv4Net::new(address, config.subnet.prefix_len()) else { break };
-                if skip == 0 {
-                    return Ok(address);
-                }
-                skip -= 1;
-                lowest.get_or_insert(address);
-            }
+            pools.push(pool);
         }
         // A wished IPv6 address that is in no subnet is what is refused, not want of IPv4 ones.
-        let outside = wish.ipv6.map(IpAddr::from).filter(|wanted| network.config_of(*wanted).is_none());
-        lowest.ok_or_else(|| match outside {
-            Some(wanted) => network.refused(6, Some(wanted), PoolError::Outside).into(),
-            None => network.refused(4, None, PoolError::Exhausted).into(),
-        })
+        if let Some(wanted) = wish.ipv6.map(IpAddr::from)
+            && network.config_of(wanted).is_none()
+        {
+            return Err(network.refused(6, Some(wanted), PoolError::Outside).into());
+        }
+        let window = contention::window(level, self.picture.nodes().count());
+        loop {
+            let free = pools.iter().map(Pool::free).fold(0, u128::saturating_add);
+            let free = u64::try_from(free).unwrap_or(u64::MAX);
+            let mut skip = u128::from(self.dice.below(window.min(free)));
+            let chosen = pools.iter_mut().find_map(|pool| {
+                let here = pool.free();
+                if skip < here {
+                    return Some((pool.allocate_after(skip), pool.subnet().prefix_len()));
+                }
+                skip -= here;
+                None
+            });
+            let Some((Ok(IpAddr::V4(address)), prefix)) = chosen else {
+                return Err(network.refused(4, None, PoolError::Exhausted).into());
+            };
+            // The Ethernet address that comes with it may have been asked for by value.
+            let mac = Second::Mac(MacAddr::from_ipv4(address));
+            if wish.mac.is_none() && self.picture.get(&Key::Second(network.id.clone(), mac)).is_some() {
+                continue;
+            }
+            let full = |_| network.refused(4, None, PoolError::Exhausted).into();
+            return Ipv4Net::new(address, prefix).map_err(full);
+        }
     }
 
     /// The address that was asked for.
@@ -124,15 +135,15 @@ impl State {
         }
     }
 
-    fn candidate(&mut self, wish: &EndpointWish, attempt: u32) -> Result<SharedEndpoint, ClusterError> {
+    fn candidate(&mut self, wish: &EndpointWish, level: u32) -> Result<SharedEndpoint, ClusterError> {
         let network = self.picture.network(&wish.network).cloned();
         let network = network.ok_or_else(|| ClusterError::NoNetwork(wish.network.clone()))?;
         let ipv4 = match wish.ipv4 {
             Some(wanted) => self.wished_v4(&network.record, wanted)?,
-            None => self.choose_v4(&network.record, wish, attempt)?,
+            None => self.choose_v4(&network.record, wish, level)?,
         };
         let mac = wish.mac.unwrap_or_else(|| MacAddr::from_ipv4(ipv4.addr()));
-        Ok(SharedEndpoint {
+        let endpoint = SharedEndpoint {
             id: wish.id.clone(),
             network: wish.network.clone(),
             ipv4,
@@ -143,18 +154,20 @@ impl State {
             aliases: wish.aliases.clone(),
             node: self.config.node.clone(),
             vtep: self.config.vtep,
-        })
+        };
+        endpoint.check().map_err(ClusterError::Unfit)?;
+        Ok(endpoint)
     }
 
-    /// The transaction that claims an endpoint which is pending.
-    pub(super) fn plan_claim(&mut self, id: &str, attempt: u32) -> Result<Plan, ClusterError> {
+    /// The transaction that claims an endpoint which is pending; `level` is that of [`contention`].
+    pub(super) fn plan_claim(&mut self, id: &str, level: u32) -> Result<Plan, ClusterError> {
         let (_, session) = self.session_holds()?;
         let Some(Claim::Pending(wish, tried)) = self.claims.get_mut(id) else {
             return Err(ClusterError::NotHeld(id.into()));
         };
         *tried = None;
         let wish = wish.clone();
-        let endpoint = self.candidate(&wish, attempt)?;
+        let endpoint = self.candidate(&wish, level)?;
         let text = |key: Key| self.keys.text(&key);
         let key = text(Key::Endpoint(endpoint.network.clone(), endpoint.ipv4.addr()));
         let mut when = vec![
@@ -198,10 +211,12 @@ impl State {
         let key = Key::Container(name.into());
         let text = self.keys.text(&key);
         let claim = NameClaim { container: container.into(), node: self.config.node.clone() };
+        let value = encode(&claim);
+        decode(&key, &value).map_err(ClusterError::Unfit)?;
         match self.picture.get(&key).map(|item| (item.version, &item.value)) {
             None => {
                 when.push(Condition::Absent(text.clone()));
-                then.push(Change::Put { key: text, value: encode(&claim), lease: None });
+                then.push(Change::Put { key: text, value, lease: None });
                 Ok(())
             }
             // Of an attempt whose answer was lost.
@@ -214,9 +229,9 @@ impl State {
                 container: found.container.clone(),
                 node: found.node.clone(),
             }),
-            Some((_, value)) => Err(ClusterError::Unreadable {
+            Some((_, there)) => Err(ClusterError::Unreadable {
                 key: text,
-                why: value.as_ref().err().cloned().unwrap_or_default(),
+                why: there.as_ref().err().cloned().unwrap_or_default(),
             }),
         }
     }
@@ -228,14 +243,14 @@ impl State {
         seen.is_some() && seen == self.session.map(|session| session.version)
     }
 
-    /// What became of a claim; `None` if it is to be tried again.
+    /// What became of a claim.
     pub(super) fn claim_outcome(
         &mut self,
         id: &str,
         plan: &Plan,
         outcome: &Outcome,
         now: Duration,
-    ) -> Result<Option<Arc<SharedEndpoint>>, ClusterError> {
+    ) -> Result<Claimed, ClusterError> {
         let Some(Claim::Pending(wish, Some(tried))) = self.claims.get(id) else {
             return Err(ClusterError::NotHeld(id.into()));
         };
@@ -245,16 +260,16 @@ impl State {
                 self.claims.insert(id.into(), Claim::Held { endpoint: tried.clone(), confirmed: false });
                 self.hold_name(&wish.name, &wish.container);
                 self.wrote(plan, *revision, now);
-                return Ok(Some(tried));
+                Ok(Claimed::Held(tried))
             }
             Outcome::Refused(found) => {
                 if !self.in_session(found) {
-                    return Ok(None);
+                    return Ok(Claimed::Again);
                 }
                 self.learn(found, now);
                 let at = |key: &Key| {
                     let text = self.keys.text(key);
-                    found.iter().find(|e| e.key == text).map(|e| super::schema::decode(key, &e.value))
+                    found.iter().find(|e| e.key == text).map(|e| decode(key, &e.value))
                 };
                 let network = Key::Network(tried.network.clone());
                 if at(&network).is_none() {
@@ -267,7 +282,7 @@ impl State {
                         self.claims
                             .insert(id.into(), Claim::Held { endpoint: tried.clone(), confirmed: true });
                         self.hold_name(&wish.name, &wish.container);
-                        return Ok(Some(tried));
+                        return Ok(Claimed::Held(tried));
                     }
                     Some(_) if wish.ipv4.is_some() => return Err(NetError::AddressTaken.into()),
                     _ => {}
@@ -292,9 +307,35 @@ impl State {
                         _ => {}
                     }
                 }
+                let seconds = tried.seconds().into_iter();
+                let wanted = seconds.map(|second| Key::Second(tried.network.clone(), second)).chain([key]);
+                let wanted: Vec<String> = wanted.map(|key| self.keys.text(&key)).collect();
+                let taken = found.iter().filter(|entry| wanted.contains(&entry.key));
+                let Some(since) = taken.map(|entry| entry.version).max() else {
+                    return Ok(Claimed::Again);
+                };
+                self.counters.collisions += 1;
+                Ok(Claimed::Collided(since))
             }
         }
-        Ok(None)
+    }
+
+    /// Changes endpoints that are held, all or none.
+    pub(super) fn amend(
+        &mut self,
+        mut change: impl FnMut(&mut SharedEndpoint) -> bool,
+    ) -> Result<(), ClusterError> {
+        let mut changed = Vec::new();
+        for (id, claim) in &self.claims {
+            let Claim::Held { endpoint, confirmed } = claim else { continue };
+            let mut other = endpoint.as_ref().clone();
+            if change(&mut other) {
+                other.check().map_err(ClusterError::Unfit)?;
+                changed.push((id.clone(), Claim::Held { endpoint: other.into(), confirmed: *confirmed }));
+            }
+        }
+        self.claims.extend(changed);
+        Ok(())
     }
 
     fn hold_name(&mut self, name: &str, container: &str) {

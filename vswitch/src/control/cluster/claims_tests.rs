@@ -8,21 +8,30 @@ fn claim(lab: &mut Lab, wish: EndpointWish) -> Result<Arc<SharedEndpoint>, Clust
     let (id, name, container) = (wish.id.clone(), wish.name.clone(), wish.container.clone());
     lab.state.begin_name(&name, &container)?;
     lab.state.claims.insert(id.clone(), Claim::Pending(Box::new(wish), None));
-    let mut result = Ok(None);
-    for attempt in 0..20 {
-        result = lab.state.plan_claim(&id, attempt).and_then(|plan| {
+    let (mut result, mut level) = (Ok(Claimed::Again), 0);
+    for _ in 0..20 {
+        level = lab.state.contention.level(&super::super::testing::id(1), lab.now).max(level);
+        result = lab.state.plan_claim(&id, level).and_then(|plan| {
             let outcome = lab.commit(&plan.when, &plan.then);
             lab.state.claim_outcome(&id, &plan, &outcome, lab.now)
         });
-        if !matches!(result, Ok(None)) {
-            break;
+        match result {
+            Ok(Claimed::Again) => {}
+            Ok(Claimed::Collided(_)) => {
+                lab.state.contention.collided(&super::super::testing::id(1), level, lab.now);
+                level += 1;
+            }
+            _ => break,
         }
     }
     if matches!(lab.state.claims.get(&id), Some(Claim::Pending(..))) {
         lab.state.claims.remove(&id);
     }
     lab.state.end_name(&name);
-    result.map(|held| held.expect("twenty attempts"))
+    result.map(|claimed| match claimed {
+        Claimed::Held(endpoint) => endpoint,
+        other => panic!("{other:?} twenty times"),
+    })
 }
 
 fn address(lab: &mut Lab, wish: EndpointWish) -> String {
@@ -54,8 +63,90 @@ fn an_address_that_another_node_took_first_is_passed_over() {
     let mut lab = Lab::new();
     lab.put_claim(&endpoint(7, 2, "n2", 2));
     // This node has not heard of it.
-    let given = address(&mut lab, wish(1));
-    assert!(given == "10.0.0.3/24" || given == "10.0.0.4/24", "{given}");
+    let given = claim(&mut lab, wish(1)).unwrap().ipv4.addr();
+    // One of the four lowest that it knows to be free.
+    assert!((3..=6).contains(&given.octets()[3]), "{given}");
+    assert_eq!(lab.state.counters.collisions, 1);
+}
+
+#[test]
+fn the_lowest_free_address_is_given_again_some_time_after_a_collision() {
+    let mut lab = Lab::new();
+    lab.put_claim(&endpoint(7, 2, "n2", 2));
+    let first = claim(&mut lab, wish(1)).unwrap().ipv4.addr().octets()[3];
+    lab.wait(Duration::from_secs(5));
+    let lowest = if first == 3 { 4 } else { 3 };
+    assert_eq!(address(&mut lab, wish(2)), format!("10.0.0.{lowest}/24"));
+}
+
+#[test]
+fn claims_after_a_collision_are_spread_over_as_many_addresses_as_there_are_nodes() {
+    let mut lab = Lab::new();
+    for node in 2..=40 {
+        lab.put_node(&format!("n{node}"), node, true);
+    }
+    lab.watch();
+    let mut chosen = std::collections::BTreeSet::new();
+    for number in 0..200 {
+        lab.state.claims.insert(id(number), Claim::Pending(Box::new(wish(number)), None));
+        let plan = lab.state.plan_claim(&id(number), 1).unwrap();
+        let Change::Put { key, .. } = &plan.then[0] else { panic!("{plan:?}") };
+        chosen.insert(key.rsplit_once('.').unwrap().1.parse::<u8>().unwrap());
+        lab.state.claims.remove(&id(number));
+    }
+    assert!(chosen.len() > 40 && chosen.last().unwrap() - chosen.first().unwrap() < 64, "{chosen:?}");
+}
+
+#[test]
+fn a_name_or_a_session_that_is_gone_is_no_collision() {
+    let mut lab = Lab::new();
+    let other = NameClaim { container: id(0x99), node: "n2".into() };
+    lab.put(&Key::Container("c1".into()), encode(&other));
+    lab.state.claims.insert(id(1), Claim::Pending(Box::new(wish(1)), None));
+    let plan = lab.state.plan_claim(&id(1), 0).unwrap();
+    let outcome = lab.commit(&plan.when, &plan.then);
+    assert_eq!(lab.state.claim_outcome(&id(1), &plan, &outcome, lab.now), Ok(Claimed::Again));
+    assert_eq!(lab.state.counters.collisions, 0);
+}
+
+#[test]
+fn all_addresses_are_given_whatever_the_window() {
+    let mut lab = Lab::new();
+    lab.put(&Key::Network(id(1)), encode(&network(1, "demo", "10.0.0.0/28")));
+    lab.watch();
+    for number in 0..13 {
+        lab.state.contention.collided(&id(1), 2, lab.now);
+        claim(&mut lab, wish(number)).unwrap();
+    }
+    let full = claim(&mut lab, wish(99)).unwrap_err();
+    assert!(full.to_string().to_lowercase().contains("no available"), "{full}");
+}
+
+#[test]
+fn what_nobody_could_read_is_not_written() {
+    let mut lab = Lab::new();
+    let unfit = [
+        EndpointWish { aliases: vec!["a".into(); 1025], ..wish(1) },
+        EndpointWish { aliases: vec!["a".repeat(300 << 10)], ..wish(1) },
+        EndpointWish { mac: Some(MacAddr([1, 0, 0x5e, 0, 0, 1])), ..wish(1) },
+        EndpointWish { name: "no/name".into(), ..wish(1) },
+        EndpointWish { id: "short".into(), ..wish(1) },
+    ];
+    let before = lab.snapshot();
+    for wish in unfit {
+        let refused = claim(&mut lab, wish).unwrap_err();
+        assert!(refused.to_string().starts_with("this cannot be in the store: "), "{refused}");
+    }
+    assert_eq!(lab.snapshot(), before);
+    // Nor is it made of what is held.
+    let held = claim(&mut lab, wish(2)).unwrap();
+    let refused = lab.state.amend(|endpoint| {
+        endpoint.aliases = vec!["a".into(); 1025];
+        true
+    });
+    assert!(matches!(refused, Err(ClusterError::Unfit(_))), "{refused:?}");
+    assert_eq!(lab.work(), 0);
+    assert_eq!(lab.at(&place(&held)).unwrap().value, encode(held.as_ref()));
 }
 
 #[test]
@@ -124,7 +215,8 @@ fn a_claim_whose_answer_was_lost_is_found_to_be_made() {
     let plan = lab.state.plan_claim(&id(1), 0).unwrap();
     let Outcome::Done(_) = lab.commit(&plan.when, &plan.then) else { panic!("it is free") };
     let again = lab.commit(&plan.when, &plan.then);
-    let held = lab.state.claim_outcome(&id(1), &plan, &again, lab.now).unwrap().unwrap();
+    let claimed = lab.state.claim_outcome(&id(1), &plan, &again, lab.now).unwrap();
+    let Claimed::Held(held) = claimed else { panic!("{claimed:?}") };
     assert_eq!(held.ipv4.to_string(), "10.0.0.2/24");
 }
 
@@ -136,7 +228,7 @@ fn a_claim_of_a_session_that_has_ended_is_not_made() {
     lab.delete(&Key::Node("n1".into()));
     let outcome = lab.commit(&plan.when, &plan.then);
     assert!(matches!(outcome, Outcome::Refused(_)));
-    assert_eq!(lab.state.claim_outcome(&id(1), &plan, &outcome, lab.now), Ok(None));
+    assert_eq!(lab.state.claim_outcome(&id(1), &plan, &outcome, lab.now), Ok(Claimed::Again));
     lab.watch();
     assert!(matches!(lab.state.plan_claim(&id(1), 1), Err(ClusterError::NotJoined(_))));
 }

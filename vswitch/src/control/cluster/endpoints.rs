@@ -3,12 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
+use super::claims::Claimed;
 use super::schema::SharedEndpoint;
 use super::state::Claim;
 use super::{Cluster, ClusterError, EndpointWish, Inner, bounded_by};
 use crate::control::kv::PATIENCE;
+
+/// Refusals of a claim after which it reads what is taken on its network.
+const LOOK_EVERY: u32 = 4;
+
+/// How long a claim waits after its first refusal at most; after each further one as much longer.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Up to so many times that.
+const LONGEST_PAUSE: u32 = 10;
 
 /// A claim under way. What the store was told of one that did not succeed is given back.
 struct Asking<'a> {
@@ -62,15 +72,22 @@ impl Cluster {
             Err(held) => return Ok(held),
         };
         let end = Instant::now() + PATIENCE;
-        let mut attempt = 0;
+        let (mut level, mut refusals) = (0, 0);
         let work = async {
             loop {
+                let turn = inner.claiming.lock().await;
                 let happened = inner.happened.notified();
                 // Nobody is told: it would be this that happens.
-                let plan = inner.state.lock().plan_claim(&asking.id, attempt);
+                let plan = {
+                    let now = inner.now();
+                    let mut state = inner.state.lock();
+                    level = state.contention.level(&network, now).max(level);
+                    state.plan_claim(&asking.id, level)
+                };
                 let plan = match plan {
                     Ok(plan) => plan,
                     Err(why) if why.may_pass() => {
+                        drop(turn);
                         if !Inner::happens(happened, end).await {
                             return Err(why);
                         }
@@ -78,33 +95,56 @@ impl Cluster {
                     }
                     Err(why) => return Err(why),
                 };
-                let outcome = inner.commit(&plan, end).await?;
+                let outcome = inner.commit(&plan, end).await;
                 let now = inner.now();
-                let held = inner.turn().claim_outcome(&asking.id, &plan, &outcome, now)?;
-                if let Some(endpoint) = held {
-                    return Ok(endpoint);
-                }
-                attempt += 1;
-                self.after_refusal(&network, attempt, end).await?;
+                let outcome = outcome.inspect_err(|why| inner.turn().troubled(why.clone().into(), now))?;
+                let claimed = inner.turn().claim_outcome(&asking.id, &plan, &outcome, now)?;
+                let since = match claimed {
+                    Claimed::Held(endpoint) => return Ok(endpoint),
+                    Claimed::Collided(since) => {
+                        inner.state.lock().contention.collided(&network, level, now);
+                        level += 1;
+                        since
+                    }
+                    Claimed::Again => u64::MAX,
+                };
+                drop(turn);
+                refusals += 1;
+                self.after_refusal(&network, refusals, since, end).await?;
             }
         };
         let result = timeout_at(end + Duration::from_millis(100), work).await;
-        result.unwrap_or(Err(ClusterError::Contended(PATIENCE.as_secs())))
+        result.unwrap_or_else(|_| {
+            // Those before it may have waited for an answer.
+            let trouble = inner.state.lock().trouble.as_ref().map(|trouble| trouble.why.clone());
+            Err(trouble.unwrap_or(ClusterError::Contended(PATIENCE.as_secs())))
+        })
     }
 
-    /// Others were faster: once it is seen what they have taken, then it is waited a moment.
-    async fn after_refusal(&self, network: &str, attempt: u32, end: Instant) -> Result<(), ClusterError> {
-        if attempt == 1 {
+    /// This claim was refused for so many times, the last time for what has been there since a revision: it
+    /// waits until the watch has come there, or for a moment, longer with every time. In between it
+    /// reads what is taken, which costs as much as all others have, but the watch may be far behind.
+    async fn after_refusal(
+        &self,
+        network: &str,
+        refusals: u32,
+        since: u64,
+        end: Instant,
+    ) -> Result<(), ClusterError> {
+        if refusals.is_multiple_of(LOOK_EVERY) {
             let prefix = self.inner.state.lock().keys.endpoints_of(network);
             let taken = bounded_by(end, self.inner.kv.list(&prefix)).await?;
             let now = self.inner.now();
             self.inner.turn().learn(&taken.entries, now);
-        } else {
-            let longest = Duration::from_millis(u64::from(attempt.min(20)) * 10);
-            let pause = self.inner.state.lock().dice.about(longest);
-            sleep(pause).await;
         }
-        Ok(())
+        let pause = self.inner.state.lock().dice.about(PAUSE * refusals.min(LONGEST_PAUSE));
+        let until = Instant::now() + pause;
+        loop {
+            let happened = self.inner.happened.notified();
+            if self.inner.state.lock().picture.revision >= since || !Inner::happens(happened, until).await {
+                return Ok(());
+            }
+        }
     }
 
     /// Gives an endpoint back. It is this node's no longer from this call on, whatever comes of it.
@@ -131,7 +171,7 @@ impl Cluster {
     /// Gives an endpoint that is held other aliases.
     ///
     /// # Errors
-    /// [`ClusterError::NotHeld`]; when the store does not know yet, which it is told as soon as it answers.
+    /// [`ClusterError::NotHeld`]; [`ClusterError::Unfit`] of too many, and nothing has changed then; when the store does not know yet, which it is told as soon as it answers.
     pub async fn set_aliases(&self, endpoint: &str, aliases: Vec<String>) -> Result<(), ClusterError> {
         self.amend(|held| {
             if held.id != endpoint || held.aliases == aliases {
@@ -139,7 +179,7 @@ impl Cluster {
             }
             held.aliases.clone_from(&aliases);
             true
-        });
+        })?;
         let held = |id: &str| matches!(self.inner.state.lock().claims.get(id), Some(Claim::Held { .. }));
         if held(endpoint) {
             self.settled(|endpoint_held| endpoint_held.id == endpoint).await
@@ -149,16 +189,11 @@ impl Cluster {
     }
 
     /// Changes endpoints that are held; the store is told by the way.
-    pub(super) fn amend(&self, mut change: impl FnMut(&mut SharedEndpoint) -> bool) {
-        let mut turn = self.inner.turn();
-        for claim in turn.claims.values_mut() {
-            if let Claim::Held { endpoint, .. } = claim {
-                let mut other = endpoint.as_ref().clone();
-                if change(&mut other) {
-                    *endpoint = other.into();
-                }
-            }
-        }
+    ///
+    /// # Errors
+    /// [`ClusterError::Unfit`]; nothing has changed then.
+    pub(super) fn amend(&self, change: impl FnMut(&mut SharedEndpoint) -> bool) -> Result<(), ClusterError> {
+        self.inner.turn().amend(change)
     }
 
     /// Waits until the store has these endpoints as they are to be.
@@ -206,3 +241,7 @@ impl Cluster {
         timeout_at(end, work).await.unwrap_or(Err(ClusterError::Contended(PATIENCE.as_secs())))
     }
 }
+
+#[cfg(test)]
+#[path = "endpoints_tests.rs"]
+mod tests;

@@ -84,6 +84,9 @@ pub enum ClusterError {
         /// Its node.
         node: String,
     },
+    /// What was asked for is nothing that all nodes can read.
+    #[error("this cannot be in the store: {0}")]
+    Unfit(String),
     /// What stands there cannot be read, and so nobody can have it.
     #[error("the store's key {key:?} cannot be read, so it is taken: {why}")]
     Unreadable {
@@ -121,6 +124,7 @@ impl ClusterError {
             Self::Network(error) => Some(error.class()),
             Self::NoNetwork(_) | Self::NotHeld(_) => Some(Class::NotFound),
             Self::HasEndpoints { .. } => Some(Class::Forbidden),
+            Self::Unfit(_) => Some(Class::Invalid),
             Self::NameInUse { .. } | Self::SecondInUse { .. } | Self::Unreadable { .. } => {
                 Some(Class::Conflict)
             }

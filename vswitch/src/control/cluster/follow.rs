@@ -3,15 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::clock::Backoff;
 use super::schema::Key;
 use super::{ClusterError, Inner, bounded};
-use crate::control::kv::{KvError, PATIENCE, Watch};
+use crate::control::kv::{Event, KvError, PATIENCE, Watch};
 
 /// How much longer the next look at a quiet watch may wait, in times of the lease.
 const LONGEST_LOOK: u32 = 16;
+
+/// Changes that are taken over at once, at most about so many: the state is locked meanwhile.
+const MOST_AT_ONCE: usize = 1024;
 
 /// Follows the store for ever.
 pub(super) async fn run(inner: Arc<Inner>) {
@@ -81,14 +85,13 @@ async fn follow(inner: &Inner, mut watch: Watch, look: Duration) -> End {
         tokio::select! {
             biased;
             batch = watch.recv() => {
-                let events = match batch {
-                    Some(Ok(events)) => events,
-                    Some(Err(KvError::Compacted(_))) | None => return End::Broken,
-                    Some(Err(why)) => return End::Trouble(why.into()),
-                };
+                let (events, end) = all_of(batch, &mut watch);
                 let now = inner.now();
-                if let Err(why) = inner.turn().watched(&events, now) {
+                if !events.is_empty() && let Err(why) = inner.turn().watched(&events, now) {
                     return End::Trouble(why);
+                }
+                if let Some(end) = end {
+                    return end;
                 }
             }
             () = sleep_until(next_look) => {
@@ -98,6 +101,27 @@ async fn follow(inner: &Inner, mut watch: Watch, look: Duration) -> End {
                 next_look = Instant::now() + look;
             }
         }
+    }
+}
+
+/// What a watch has said, and all it has said since, as one: whoever is behind catches up at the price of
+/// one change.
+fn all_of(first: Option<Result<Vec<Event>, KvError>>, watch: &mut Watch) -> (Vec<Event>, Option<End>) {
+    let (mut events, mut next) = (Vec::new(), first);
+    loop {
+        match next {
+            Some(Ok(batch)) => events.extend(batch),
+            Some(Err(KvError::Compacted(_))) | None => return (events, Some(End::Broken)),
+            Some(Err(why)) => return (events, Some(End::Trouble(why.into()))),
+        }
+        if events.len() >= MOST_AT_ONCE {
+            return (events, None);
+        }
+        next = match watch.try_recv() {
+            Ok(batch) => Some(batch),
+            Err(TryRecvError::Empty) => return (events, None),
+            Err(TryRecvError::Disconnected) => None,
+        };
     }
 }
 
@@ -124,3 +148,7 @@ async fn is_alive(inner: &Inner, known: &mut Option<u64>) -> bool {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "follow_tests.rs"]
+mod tests;

@@ -3,7 +3,7 @@
 //! `VSWITCH_MANY_NODES=100` for more than the twelve there are otherwise, `VSWITCH_MANY_EACH=N` for more than four
 //! endpoints each.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,18 +23,19 @@ fn node(server: &Server, number: u64) -> (Cluster, Events) {
     Cluster::start(Arc::new(server.kv(None)), config, Held::default())
 }
 
-/// As a person who tries again when told that the cluster is busy; how often that was.
-async fn claim(cluster: &Cluster, wish: EndpointWish) -> (Arc<SharedEndpoint>, u64) {
+/// As a person who tries again when told that the cluster is busy; what was said then.
+async fn claim(cluster: &Cluster, wish: EndpointWish) -> (Arc<SharedEndpoint>, Vec<String>) {
     let end = Instant::now() + Duration::from_mins(10);
-    let mut tries = 0;
+    let mut said = Vec::new();
     loop {
         match cluster.claim(wish.clone()).await {
-            Ok(endpoint) => return (endpoint, tries),
-            Err(ClusterError::Contended(_) | ClusterError::Store(_) | ClusterError::NotJoined(_)) => {}
+            Ok(endpoint) => return (endpoint, said),
+            Err(
+                error @ (ClusterError::Contended(_) | ClusterError::Store(_) | ClusterError::NotJoined(_)),
+            ) => said.push(error.to_string()),
             Err(error) => panic!("{error}"),
         }
         assert!(Instant::now() < end, "never in ten minutes");
-        tries += 1;
     }
 }
 
@@ -50,13 +51,7 @@ async fn nodes_that_make_containers_at_once_get_no_address_and_no_name_twice() {
     let joined = begun.elapsed();
     let demo = network(1, "demo", "10.0.0.0/16").record;
     nodes[0].0.create_network(|_| Ok(demo.clone())).await.unwrap();
-    let all_know = |of: usize| {
-        let behind = nodes
-            .iter()
-            .filter(|(cluster, _)| cluster.network(&id(1)).is_none() || cluster.endpoints(&id(1)).len() < of);
-        behind.count() == 0
-    };
-    until(|| all_know(0)).await;
+    until(|| nodes.iter().all(|(cluster, _)| cluster.network(&id(1)).is_some())).await;
 
     let begun = Instant::now();
     let mut tasks = tokio::task::JoinSet::new();
@@ -84,9 +79,9 @@ async fn nodes_that_make_containers_at_once_get_no_address_and_no_name_twice() {
             };
             loop {
                 match cluster.claim(wish.clone()).await {
-                    Ok(endpoint) => return (endpoint, 0),
+                    Ok(endpoint) => return (endpoint, Vec::new()),
                     Err(ClusterError::NameInUse { .. }) => {
-                        return (Arc::new(super::testing::endpoint(0, 0, "", 0)), 0);
+                        return (Arc::new(super::testing::endpoint(0, 0, "", 0)), Vec::new());
                     }
                     Err(ClusterError::Contended(_) | ClusterError::Store(_) | ClusterError::NotJoined(_)) => {
                     }
@@ -95,10 +90,12 @@ async fn nodes_that_make_containers_at_once_get_no_address_and_no_name_twice() {
             }
         });
     }
-    let (mut made, mut again) = (Vec::new(), 0);
+    let (mut made, mut again) = (Vec::new(), BTreeMap::<String, u64>::new());
     while let Some(done) = tasks.join_next().await {
-        let (endpoint, tries) = done.unwrap();
-        again += tries;
+        let (endpoint, said) = done.unwrap();
+        for why in said {
+            *again.entry(why).or_default() += 1;
+        }
         if endpoint.id != id(0) {
             made.push(endpoint);
         }
@@ -107,11 +104,19 @@ async fn nodes_that_make_containers_at_once_get_no_address_and_no_name_twice() {
     let last = Instant::now();
     let expected = usize::try_from(count * each + 1).unwrap();
     assert_eq!(made.len(), expected, "each its own, and one the name that all wanted");
-    until(|| all_know(expected)).await;
+    let mut right: Vec<SharedEndpoint> = made.iter().map(|e| e.as_ref().clone()).collect();
+    right.sort_by_key(|e| e.ipv4.addr());
+    // What came of a call whose answer was late may be there for a moment: nobody wants it, and it is given back.
+    let knows = |cluster: &Cluster| {
+        let known = cluster.endpoints(&id(1));
+        known.len() == expected && known.iter().zip(&right).all(|(known, right)| **known == *right)
+    };
+    until(|| nodes.iter().all(|(cluster, _)| knows(cluster))).await;
     let converged = last.elapsed();
+    let collisions: u64 = nodes.iter().map(|(node, _)| node.inner.state.lock().counters.collisions).sum();
     eprintln!(
-        "{count} nodes joined in {joined:.1?}; {expected} endpoints in {created:.1?}, {again} of them after one more \
-         call; all knew all {converged:.1?} after the last"
+        "{count} nodes joined in {joined:.1?}; {expected} endpoints in {created:.1?} with {collisions} collisions; all \
+         knew all {converged:.1?} after the last; said to those who called once more: {again:?}"
     );
 
     let unique =
@@ -119,12 +124,7 @@ async fn nodes_that_make_containers_at_once_get_no_address_and_no_name_twice() {
     assert_eq!(unique(|e| e.ipv4.to_string()), expected, "an address was given twice");
     assert_eq!(unique(|e| e.mac.clone()), expected, "an Ethernet address was given twice");
     assert_eq!(unique(|e| e.name.clone()), expected, "a name was given twice");
-    let mut right: Vec<SharedEndpoint> = made.iter().map(|e| e.as_ref().clone()).collect();
-    right.sort_by_key(|e| e.ipv4.addr());
     for (cluster, _) in &nodes {
-        let known: Vec<SharedEndpoint> =
-            cluster.endpoints(&id(1)).iter().map(|e| e.as_ref().clone()).collect();
-        assert_eq!(known, right, "{} knows something else", cluster.status().node);
         assert_eq!(cluster.status().lost, 0);
     }
 }

@@ -5,9 +5,13 @@
 //! them are three tasks: one keeps the node's lease (`session`), one follows the store
 //! (`follow`), one carries out repairs (`keeper`). docs/overlay.md says what holds and why.
 
+#![deny(clippy::disallowed_methods)] // no clock that people set
+
 mod changes;
 mod claims;
 mod clock;
+mod contention;
+mod damping;
 mod endpoints;
 mod error;
 mod follow;
@@ -45,6 +49,7 @@ pub use schema::{Node, SharedEndpoint, SharedNetwork};
 
 use crate::control::kv::{Kv, KvError, Outcome, PATIENCE};
 use repair::Plan;
+use schema::{Key, Value};
 use state::State;
 
 /// What all keys are below unless told otherwise.
@@ -173,6 +178,9 @@ struct Inner {
     /// Tells all who wait, in the order in which they began to, of everything that happens.
     happened: Notify,
     tasks: Mutex<Vec<AbortHandle>>,
+    /// Claims of endpoints are made one after the other: what waits here in vain leaves nothing in the store, and the
+    /// next one knows what became of the one before.
+    claiming: tokio::sync::Mutex<()>,
 }
 
 /// The state, and word to everybody when it is let go of.
@@ -296,6 +304,7 @@ impl Cluster {
             over: Notify::new(),
             happened: Notify::new(),
             tasks: Mutex::default(),
+            claiming: tokio::sync::Mutex::default(),
         });
         let tasks = [
             tokio::spawn(session::run(inner.clone())).abort_handle(),
@@ -346,6 +355,19 @@ impl Cluster {
     /// The endpoints of a network, on all nodes.
     pub fn endpoints(&self, network: &str) -> Vec<Arc<SharedEndpoint>> {
         self.inner.state.lock().picture.endpoints(network).cloned().collect()
+    }
+
+    /// The endpoint's key is gone, and another one that was claimed with it is still there. Its node gives all of them
+    /// back at once: so it was not given back, but somebody has deleted the key, and its node will put it again.
+    pub fn lingers(&self, endpoint: &SharedEndpoint) -> bool {
+        let state = self.inner.state.lock();
+        let there = |key: Key| state.picture.get(&key);
+        let of_it = |second| {
+            let item = there(Key::Second(endpoint.network.clone(), second));
+            matches!(item.and_then(|item| item.shown()), Some(Value::Second(claim)) if claim.endpoint == endpoint.id)
+        };
+        there(Key::Endpoint(endpoint.network.clone(), endpoint.ipv4.addr())).is_none()
+            && endpoint.seconds().into_iter().any(of_it)
     }
 
     /// The nodes that are there.

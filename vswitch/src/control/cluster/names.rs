@@ -79,13 +79,17 @@ impl Cluster {
     /// [`ClusterError`], within 5 s for the claim; nothing has changed then.
     pub async fn rename(&self, container: &str, old: &str, new: &str) -> Result<(), ClusterError> {
         self.claim_name(new, container).await?;
-        self.amend(|held| {
+        let amended = self.amend(|held| {
             let hit = held.container == container && held.name != new;
             if hit {
                 new.clone_into(&mut held.name);
             }
             hit
         });
+        if let Err(why) = amended {
+            let _ = self.release_name(new, container).await;
+            return Err(why);
+        }
         // What is left of it is done by the way: the name is the container's already.
         let _ = self.release_name(old, container).await;
         let _ = self.settled(|held| held.container == container).await;
@@ -119,3 +123,7 @@ impl Cluster {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "names_tests.rs"]
+mod tests;

@@ -71,6 +71,8 @@ pub(super) struct Picture {
     removed: BTreeMap<Key, u64>,
     /// Everything up to this revision has been seen.
     pub(super) revision: u64,
+    /// Another number whenever a node came or went, or got or lost all that goes with it.
+    pub(super) people: u64,
 }
 
 impl Picture {
@@ -98,6 +100,9 @@ impl Picture {
             Some(item) => self.items.insert(key.clone(), item),
             None => self.items.remove(&key),
         };
+        if matches!(key, Key::Node(_) | Key::Member(_)) {
+            self.people += 1;
+        }
         (!same).then_some(Changed { key, before: before_value })
     }
 
@@ -131,10 +136,15 @@ impl Picture {
             keys.remove(key);
             if keys.is_empty() {
                 self.of_node.remove(old);
+                self.people += 1;
             }
         }
         if let Some(new) = new {
-            self.of_node.entry(new.to_owned()).or_default().insert(key.clone());
+            let keys = self.of_node.entry(new.to_owned()).or_default();
+            if keys.is_empty() {
+                self.people += 1;
+            }
+            keys.insert(key.clone());
         }
     }
 
@@ -154,28 +164,27 @@ impl Picture {
         self.set(key, None)
     }
 
-    /// Goes over to what a list says. `Err` if the list is older than what was seen already: the
-    /// store has lost something.
+    /// Goes over to what a list says.
     pub(super) fn replace(&mut self, keys: &Keys, snapshot: &Snapshot, changed: &mut Vec<Changed>) {
-        // Own changes may be newer than the list; what is newer than them the watch will say. But a
-        // store that went back to an earlier revision is believed.
-        let went_back = snapshot.revision < self.revision;
-        if went_back {
+        // A store that went back to an earlier revision is believed. Revisions mean something else from then on, so
+        // nothing that was known tells who made what.
+        if snapshot.revision < self.revision {
             self.removed.clear();
+            let all: Vec<Key> = self.items.keys().cloned().collect();
+            changed.extend(all.into_iter().filter_map(|key| self.set(key, None)));
         }
         let listed = snapshot.entries.iter().filter_map(|entry| Some((keys.read(&entry.key)?, entry)));
         let listed: BTreeMap<Key, &Entry> = listed.collect();
-        let gone = self.items.iter().filter(|(key, item)| {
-            !listed.contains_key(key) && (went_back || item.version <= snapshot.revision)
-        });
+        // Own changes may be newer than the list; what is newer than them the watch will say.
+        let gone = self
+            .items
+            .iter()
+            .filter(|(key, item)| !listed.contains_key(key) && item.version <= snapshot.revision);
         let gone: Vec<Key> = gone.map(|(key, _)| key.clone()).collect();
         for key in gone {
             changed.extend(self.set(key, None));
         }
         for (key, entry) in listed {
-            if went_back && let Some(item) = self.items.get_mut(&key) {
-                item.version = 0;
-            }
             changed.extend(self.put(key, (entry.version, entry.created), &entry.value));
         }
         self.seen(snapshot.revision);
@@ -252,7 +261,7 @@ impl Picture {
     /// All nodes that something goes with, and all that were there.
     pub(super) fn holders(&self) -> BTreeSet<String> {
         let holders = self.of_node.keys().cloned();
-        let members = self.items.keys().filter_map(|key| match key {
+        let members = self.items.range(Key::Member(String::new())..).map_while(|(key, _)| match key {
             Key::Member(name) => Some(name.clone()),
             _ => None,
         });

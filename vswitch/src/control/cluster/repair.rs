@@ -61,20 +61,21 @@ impl State {
     /// The next thing to do, if there is any.
     pub(super) fn plan(&mut self, now: Duration) -> Option<Plan> {
         let (_, session) = self.session_holds().ok()?;
-        self.put_endpoint(&session)
-            .or_else(|| self.put_name(&session))
+        self.put_endpoint(&session, now)
+            .or_else(|| self.put_name(&session, now))
             .or_else(|| self.release(&session))
             .or_else(|| self.reap(now))
     }
 
-    fn put_endpoint(&mut self, session: &Condition) -> Option<Plan> {
+    fn put_endpoint(&mut self, session: &Condition, now: Duration) -> Option<Plan> {
         let held: Vec<String> = self.claims.keys().cloned().collect();
         for id in held {
             let Some(Claim::Held { endpoint, .. }) = self.claims.get(&id) else { continue };
             let endpoint = endpoint.clone();
             match self.endpoint_to_put(&endpoint) {
                 Ok(None) => {}
-                Ok(Some((mut when, then))) => {
+                Ok(Some(put)) => {
+                    let Some((mut when, then)) = self.damper.permitted(put, now) else { continue };
                     when.insert(0, session.clone());
                     return Some(Plan { when, then, purpose: Purpose::Endpoint(id) });
                 }
@@ -90,6 +91,8 @@ impl State {
         match self.found_at(&key, |value| matches!(value, Value::Endpoint(e) if **e == *endpoint)) {
             Found::Right => {}
             Found::Mine(condition) => {
+                // Nobody could read it, and so it would be put for ever.
+                endpoint.check().map_err(|why| format!("the store cannot hold it: {why}"))?;
                 when.push(condition);
                 then.push(self.put(&key, encode(endpoint)));
             }
@@ -158,7 +161,7 @@ impl State {
         }
     }
 
-    fn put_name(&mut self, session: &Condition) -> Option<Plan> {
+    fn put_name(&mut self, session: &Condition, now: Duration) -> Option<Plan> {
         let names: Vec<(String, String)> = self
             .names
             .iter()
@@ -171,8 +174,9 @@ impl State {
             match self.found_at(&key, |value| matches!(value, Value::Container(c) if *c == claim)) {
                 Found::Right => {}
                 Found::Mine(condition) => {
-                    let when = vec![session.clone(), condition];
-                    let then = vec![self.put(&key, encode(&claim))];
+                    let put = (vec![condition], vec![self.put(&key, encode(&claim))]);
+                    let Some((mut when, then)) = self.damper.permitted(put, now) else { continue };
+                    when.insert(0, session.clone());
                     return Some(Plan { when, then, purpose: Purpose::Name(name) });
                 }
                 Found::Other(node) => self.lose_name(&name, node),
@@ -268,6 +272,10 @@ impl State {
 
     /// Notes which nodes are not there, and when that can be acted upon.
     fn note_absences(&mut self, now: Duration) {
+        if self.noted == Some(self.picture.people) {
+            return;
+        }
+        self.noted = Some(self.picture.people);
         let holders = self.picture.holders();
         self.absences.retain(|node, _| holders.contains(node));
         for node in holders {
@@ -321,9 +329,10 @@ impl State {
         })
     }
 
-    /// When the next absence can be acted upon.
+    /// When the next absence can be acted upon, or something be put again.
     pub(super) fn next_due(&self, now: Duration) -> Option<Duration> {
-        self.absences.values().map(|absence| absence.due).filter(|due| *due > now).min()
+        let absences = self.absences.values().map(|absence| absence.due).filter(|due| *due > now).min();
+        absences.into_iter().chain(self.damper.next_due(now)).min()
     }
 
     /// What became of a plan. `true` if the picture is any wiser, so that the next plan is another one.
@@ -332,7 +341,10 @@ impl State {
             Outcome::Done(revision) => {
                 self.wrote(plan, *revision, now);
                 match &plan.purpose {
-                    Purpose::Endpoint(_) | Purpose::Name(_) => self.counters.repaired += 1,
+                    Purpose::Endpoint(_) | Purpose::Name(_) => {
+                        self.counters.repaired += 1;
+                        self.damper.made(&plan.then, now);
+                    }
                     Purpose::Release => {}
                     Purpose::Reap(node) => {
                         self.counters.reaped += plan.then.len() as u64;
@@ -366,9 +378,12 @@ impl State {
         for change in &plan.then {
             match change {
                 Change::Put { key, value, .. } => {
+                    // What the picture has may have come, and gone, since the plan was made.
+                    let made = plan.when.contains(&Condition::Absent(key.clone()));
                     let Some(key) = self.keys.read(key) else { continue };
-                    // Its conditions were that the key was absent, or as it was known.
-                    let created = self.picture.get(&key).map_or(revision, Item::created);
+                    // The condition was that the key was absent, or as it was known.
+                    let known = self.picture.get(&key).filter(|_| !made);
+                    let created = known.map_or(revision, Item::created);
                     self.picture.wrote(key, (revision, created), value, &mut changed);
                 }
                 Change::Delete(key) => {

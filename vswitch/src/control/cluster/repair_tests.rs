@@ -251,3 +251,78 @@ fn without_a_session_nothing_is_done() {
     assert_eq!(lab.work(), 0);
     assert!(lab.has(&place(&far)));
 }
+
+#[test]
+fn what_cannot_be_in_the_store_is_not_held() {
+    let own = SharedEndpoint { aliases: vec!["a".into(); 1025], ..endpoint(5, 2, "n1", 1) };
+    let fine = endpoint(6, 3, "n1", 1);
+    let mut lab = Lab::holding(Held { endpoints: vec![own.clone(), fine.clone()], names: Vec::new() });
+    lab.work();
+    let lost = lab.state.take_changes(lab.now).into_iter().find_map(|event| match event {
+        Event::Lost(lost) => Some(lost),
+        _ => None,
+    });
+    assert!(lost.is_some_and(|lost| lost.endpoint.id == own.id && lost.why.contains("too many aliases")));
+    assert!(!lab.has(&place(&own)) && lab.has(&place(&fine)));
+}
+
+/// Keys that a program spoils as often as they are put right.
+#[test]
+fn what_is_spoiled_again_and_again_is_put_right_less_and_less_often() {
+    let own = endpoint(5, 2, "n1", 1);
+    let mut lab = Lab::holding(held(&own));
+    lab.work();
+    let keys = [place(&own), Key::Container("c5".into())];
+    let mut repaired = [Vec::new(), Vec::new()];
+    for tick in 0..6000u32 {
+        for (key, repaired) in keys.iter().zip(&mut repaired) {
+            if lab.at(key).is_some_and(|entry| entry.value != garbage()) {
+                repaired.push(tick);
+                lab.put(key, garbage());
+                lab.watch();
+            }
+        }
+        lab.work();
+        if let Some(due) = lab.state.next_due(lab.now) {
+            assert!(due > lab.now, "whoever waits for it would not wait");
+        }
+        lab.wait(Duration::from_millis(100));
+    }
+    for repaired in &repaired {
+        assert!((15..40).contains(&repaired.len()), "{repaired:?} in ten minutes");
+        assert!(repaired.windows(2).all(|pair| pair[1] - pair[0] <= 301), "{repaired:?}");
+    }
+    // Something else that is to be put does not wait for it.
+    lab.work();
+    lab.put(&place(&own), garbage());
+    lab.delete(&second(&own));
+    lab.watch();
+    lab.work();
+    assert!(lab.has(&second(&own)) && lab.at(&place(&own)).unwrap().value == garbage());
+    // And once it has been quiet it is put right at once again.
+    lab.wait(Duration::from_mins(3));
+    lab.work();
+    lab.wait(Duration::from_mins(3));
+    lab.delete(&place(&own));
+    lab.watch();
+    lab.work();
+    assert!(lab.has(&place(&own)));
+}
+
+#[test]
+fn what_was_put_where_nothing_was_is_new_whatever_was_seen_meanwhile() {
+    let own = endpoint(5, 2, "n1", 1);
+    let mut lab = Lab::holding(held(&own));
+    let plan = lab.state.plan(lab.now).unwrap();
+    assert!(plan.when.iter().any(|condition| matches!(condition, Condition::Absent(_))));
+    // Somebody else has it for a moment. This node hears that it came, and only later that it went.
+    lab.put_claim(&endpoint(6, 2, "n2", 2));
+    lab.watch();
+    lab.delete(&place(&own));
+    lab.delete(&second(&own));
+    let outcome = lab.commit(&plan.when, &plan.then);
+    let Outcome::Done(revision) = outcome else { panic!("it is free") };
+    lab.state.carried_out(&plan, &outcome, lab.now);
+    assert_eq!(lab.state.picture.get(&place(&own)).unwrap().created(), revision);
+    assert_eq!(lab.at(&place(&own)).unwrap().created, revision);
+}

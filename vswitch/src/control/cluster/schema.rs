@@ -87,6 +87,12 @@ impl SharedEndpoint {
         mac.into_iter().chain(self.ipv6.map(|net| Second::V6(net.addr()))).collect()
     }
 
+    /// What is written can be read again, by this node and by all others.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let key = Key::Endpoint(self.network.clone(), self.ipv4.addr());
+        decode(&key, &encode(self)).map(|_| ())
+    }
+
     pub(super) fn second(&self) -> SecondClaim {
         SecondClaim { endpoint: self.id.clone(), ipv4: self.ipv4.addr(), node: self.node.clone() }
     }
@@ -427,3 +433,7 @@ impl Keys {
         text.strip_prefix(&self.prefix).map(Key::parse)
     }
 }
+
+#[cfg(test)]
+#[path = "schema_tests.rs"]
+mod tests;

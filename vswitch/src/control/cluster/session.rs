@@ -67,7 +67,7 @@ async fn join(inner: &Inner) -> Result<Lease, ClusterError> {
     let lease = bounded(PATIENCE, inner.kv.grant(seconds)).await?;
     let (when, then) = {
         let state = inner.state.lock();
-        let joined = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let joined = for_people();
         let me = encode(&state.me(joined));
         let text = |key: &Key| state.keys.text(key);
         let mut when = vec![
@@ -102,6 +102,12 @@ async fn join(inner: &Inner) -> Result<Lease, ClusterError> {
     }
 }
 
+/// Seconds since 1970, by a clock that may be wrong: nothing depends on it.
+#[allow(clippy::disallowed_methods)]
+fn for_people() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
 /// The node's key is not there, or it is this node's.
 fn admissible(inner: &Inner, key: &Key, there: Option<&Entry>) -> Result<(), ClusterError> {
     let Some(there) = there else { return Ok(()) };
@@ -133,6 +139,21 @@ fn free(inner: &Inner, key: &Key, there: Option<&Entry>) -> Result<(), ClusterEr
     }
 }
 
+/// Renews the lease; `false` if the session has ended. A lease that lives says nothing of the node's key, by which
+/// others go: somebody may have deleted it, or put another.
+async fn renew(inner: &Inner, lease: Lease) -> Result<bool, KvError> {
+    if !inner.kv.keep(lease).await? {
+        return Ok(false);
+    }
+    let own = {
+        let state = inner.state.lock();
+        let Some(session) = state.session.filter(|session| session.lease == lease) else { return Ok(false) };
+        Condition::Version(state.keys.text(&state.own_key()), session.version)
+    };
+    let outcome = inner.kv.commit(&[own], &[]).await?;
+    Ok(matches!(outcome, Outcome::Done(_)))
+}
+
 /// Renews the lease until it, or the node's key, is gone.
 async fn keep(inner: &Inner, lease: Lease) {
     let every = inner.state.lock().config.lease / 3;
@@ -149,7 +170,7 @@ async fn keep(inner: &Inner, lease: Lease) {
             break;
         }
         let sent = inner.now();
-        match bounded(patience, inner.kv.keep(lease)).await {
+        match bounded(patience, renew(inner, lease)).await {
             Ok(true) => {
                 let mut turn = inner.turn();
                 // The picture may have come to the end of the session meanwhile.
@@ -159,8 +180,11 @@ async fn keep(inner: &Inner, lease: Lease) {
                 pause = every;
             }
             Ok(false) => {
-                tracing::warn!("the node's lease has ended before it was renewed");
-                inner.turn().end_session();
+                tracing::warn!("the node's lease or its key is gone: it joins anew");
+                let mut turn = inner.turn();
+                if turn.session.is_some_and(|session| session.lease == lease) {
+                    turn.end_session();
+                }
             }
             Err(why) => {
                 let now = inner.now();
@@ -173,3 +197,7 @@ async fn keep(inner: &Inner, lease: Lease) {
     // Its keys, if there are any left, are those of the next session by then, or nobody's.
     let _ = bounded(patience, inner.kv.revoke(lease)).await;
 }
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use super::changes::{Changes, Event, LostEndpoint, Standing};
 use super::clock::Dice;
+use super::contention::Contention;
+use super::damping::Damper;
 use super::picture::{Changed, Picture};
 use super::schema::{Key, Keys, Node, SCHEMA, SharedEndpoint, Value};
 use super::{ClusterError, Config, EndpointWish, Held};
@@ -58,6 +60,8 @@ pub(super) struct Counters {
     pub(super) repaired: u64,
     pub(super) reaped: u64,
     pub(super) sessions: u64,
+    /// Claims that found their address taken.
+    pub(super) collisions: u64,
 }
 
 /// Why the store is not to be had, and since when.
@@ -76,9 +80,13 @@ pub(super) struct State {
     pub(super) picture: Picture,
     pub(super) changes: Changes,
     pub(super) dice: Dice,
+    pub(super) contention: Contention,
+    pub(super) damper: Damper,
     pub(super) claims: BTreeMap<String, Claim>,
     pub(super) names: BTreeMap<String, NameHold>,
     pub(super) absences: BTreeMap<String, Absence>,
+    /// For which [`Picture::people`] they were noted.
+    pub(super) noted: Option<u64>,
     pub(super) counters: Counters,
     pub(super) trouble: Option<Trouble>,
     pub(super) session: Option<Session>,
@@ -120,9 +128,12 @@ impl State {
             picture: Picture::default(),
             changes: Changes::default(),
             dice: Dice::new(seed),
+            contention: Contention::default(),
+            damper: Damper::default(),
             claims,
             names,
             absences: BTreeMap::new(),
+            noted: None,
             counters: Counters::default(),
             trouble: None,
             session: None,

@@ -101,6 +101,30 @@ fn a_store_that_went_back_to_an_earlier_revision_is_believed_and_the_session_end
     assert!(lab.state.session.is_none());
 }
 
+/// Revisions begin anew, and a key that cannot be read has by chance the one of another's.
+#[test]
+fn a_store_that_went_back_does_not_tell_whose_a_spoiled_key_is_by_revisions_of_before() {
+    let mut lab = Lab::new();
+    let far = endpoint(7, 9, "n2", 2);
+    lab.put_claim(&far);
+    lab.watch();
+    let of = |lab: &Lab, key: &Key| {
+        lab.state.picture.get(key).and_then(|item| item.owner().map(ToOwned::to_owned))
+    };
+    assert_eq!(of(&lab, &place(&far)).as_deref(), Some("n2"));
+    let mut restored = lab.snapshot();
+    restored.revision -= 1;
+    for entry in &mut restored.entries {
+        if entry.key == lab.keys.text(&place(&far)) {
+            entry.value = b"nonsense".to_vec();
+        }
+    }
+    restored.entries.retain(|entry| entry.key != lab.keys.text(&second(&far)));
+    lab.state.listed(&restored, lab.now).unwrap();
+    assert_eq!(of(&lab, &place(&far)), None, "it may be that of somebody alive");
+    assert!(lab.state.picture.unreadable().any(|(key, _)| *key == place(&far)));
+}
+
 #[test]
 fn what_was_spoiled_is_shown_as_it_was() {
     let mut lab = Lab::new();

@@ -1,16 +1,23 @@
-//! A node's decisions on a store in memory, step by step, for tests.
+//! A node's decisions on a store in memory, step by step, and whole nodes, for tests.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use ipnet::IpNet;
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::schema::{Key, Keys, Node, SCHEMA, SharedEndpoint, SharedNetwork, Version, encode};
 use super::state::{Session, State};
-use super::{ClusterError, Config, EndpointWish, Held};
-use crate::control::kv::{Change, Condition, Entry, Kv, Lease, Memory, Outcome, Snapshot};
+use super::{Clock, Cluster, ClusterError, Config, EndpointWish, Events, Held};
+use crate::control::kv::{
+    Change, Condition, Entry, Event as KvEvent, Kv, KvError, Lease, Memory, Outcome, Snapshot, Watch,
+};
 use crate::control::net::{Ipam, IpamConfig, NetworkRecord};
 
 pub(super) const GRACE: Duration = Duration::from_mins(2);
@@ -204,4 +211,99 @@ pub(super) fn place(endpoint: &SharedEndpoint) -> Key {
 /// The key of its Ethernet address.
 pub(super) fn second(endpoint: &SharedEndpoint) -> Key {
     Key::Second(endpoint.network.clone(), endpoint.seconds()[0])
+}
+
+/// A clock that goes with tokio's.
+pub(super) struct Ticking(Instant);
+
+impl Clock for Ticking {
+    fn now(&self) -> Duration {
+        Duration::from_secs(1000) + self.0.elapsed()
+    }
+}
+
+/// A whole node, n1 or another, with what it holds.
+pub(super) fn start_holding(kv: impl Kv + 'static, number: u8, run: &str, held: Held) -> (Cluster, Events) {
+    let vtep = Ipv4Addr::new(192, 0, 2, number).into();
+    let config = Config::new(&format!("n{number}"), &id(0xa0 + u64::from(number)), vtep);
+    start_as(kv, config, run, held)
+}
+
+/// The same, holding nothing.
+pub(super) fn start(kv: impl Kv + 'static, number: u8) -> (Cluster, Events) {
+    start_holding(kv, number, "run", Held::default())
+}
+
+pub(super) fn start_as(kv: impl Kv + 'static, config: Config, run: &str, held: Held) -> (Cluster, Events) {
+    let clock = Ticking(Instant::now());
+    Cluster::start_with(Arc::new(kv), Arc::new(clock), config, held, run.into(), 1)
+}
+
+/// Waits for something, by a clock that stands still but for this.
+pub(super) async fn until(what: &str, holds: impl Fn() -> bool) {
+    let end = Instant::now() + Duration::from_hours(1);
+    while !holds() {
+        assert!(Instant::now() < end, "an hour in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// What is at a key of the store, as text.
+pub(super) fn value_at(store: &Memory, key: &str) -> Option<String> {
+    let found = store.list(key).now_or_never().unwrap().unwrap();
+    let entry = found.entries.into_iter().find(|entry| entry.key == key)?;
+    Some(String::from_utf8_lossy(&entry.value).into_owned())
+}
+
+/// Somebody with a shell changes something.
+pub(super) fn by_hand(store: &Memory, change: Change) {
+    let outcome = store.commit(&[], &[change]).now_or_never().unwrap().unwrap();
+    assert!(matches!(outcome, Outcome::Done(_)));
+}
+
+/// A change of one key.
+pub(super) fn put(key: &str, value: impl Into<Vec<u8>>) -> Change {
+    Change::Put { key: key.into(), value: value.into(), lease: None }
+}
+
+/// Who would tell what a watch has seen.
+type Teller = mpsc::Sender<Result<Vec<KvEvent>, KvError>>;
+
+/// A store that answers, and whose watches say nothing.
+#[derive(Clone, Default)]
+pub(super) struct Deaf {
+    pub(super) store: Memory,
+    watches: Arc<Mutex<Vec<Teller>>>,
+}
+
+impl Kv for Deaf {
+    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Snapshot, KvError>> {
+        self.store.list(prefix)
+    }
+
+    fn commit<'a>(
+        &'a self,
+        when: &'a [Condition],
+        then: &'a [Change],
+    ) -> BoxFuture<'a, Result<Outcome, KvError>> {
+        self.store.commit(when, then)
+    }
+
+    fn watch<'a>(&'a self, _prefix: &'a str, _after: u64) -> BoxFuture<'a, Result<Watch, KvError>> {
+        let (events, watch) = mpsc::channel(1);
+        self.watches.lock().push(events);
+        Box::pin(std::future::ready(Ok(watch)))
+    }
+
+    fn grant(&self, seconds: u32) -> BoxFuture<'_, Result<Lease, KvError>> {
+        self.store.grant(seconds)
+    }
+
+    fn keep(&self, lease: Lease) -> BoxFuture<'_, Result<bool, KvError>> {
+        self.store.keep(lease)
+    }
+
+    fn revoke(&self, lease: Lease) -> BoxFuture<'_, Result<(), KvError>> {
+        self.store.revoke(lease)
+    }
 }

@@ -66,6 +66,10 @@ async fn transactions(kv: &dyn Kv) {
     );
     let old = [Condition::Version("/t/b".into(), first)];
     assert_eq!(found(kv.commit(&old, &[Change::Delete("/t/b".into())]).await), text(&[("/t/b", "3")]));
+    // Without changes it is a question.
+    let revision = kv.list("/t/").await.unwrap().revision;
+    assert_eq!(found(kv.commit(&old, &[]).await), text(&[("/t/b", "3")]));
+    assert_eq!(done(kv.commit(&present[1..], &[]).await), revision);
     let value = |value: &str| [Condition::Value("/t/b".into(), value.into())];
     assert_eq!(found(kv.commit(&value("2"), &[Change::Delete("/t/b".into())]).await), text(&[("/t/b", "3")]));
     done(kv.commit(&value("3"), &[Change::Delete("/t/b".into()), Change::Delete("/t/none".into())]).await);

@@ -90,6 +90,45 @@ impl Pool {
         Ok(self.address(free))
     }
 
+    /// Gives the lowest free address that comes after `skip` others, for claims that are to keep out of
+    /// each other's way. Takes time in proportion to the number of gaps before it.
+    ///
+    /// # Errors
+    /// [`PoolError::Exhausted`].
+    pub fn allocate_after(&mut self, skip: u128) -> Result<IpAddr, PoolError> {
+        let (mut left, mut chosen) = (skip, None);
+        for (first, last) in self.gaps() {
+            let size = last - first + 1;
+            if left < size {
+                chosen = Some(first + left);
+                break;
+            }
+            left -= size;
+        }
+        let free = chosen.ok_or(PoolError::Exhausted)?;
+        self.take(free);
+        Ok(self.address(free))
+    }
+
+    /// How many addresses are left for those who ask for none by value.
+    pub fn free(&self) -> u128 {
+        self.gaps().map(|(first, last)| last - first + 1).sum()
+    }
+
+    /// Runs of free addresses among those that are given to whoever asks for none by value, in ascending
+    /// order.
+    fn gaps(&self) -> impl Iterator<Item = Run> {
+        let (first, last) = self.automatic.unwrap_or((1, 0));
+        let taken = self
+            .taken_in(first)
+            .into_iter()
+            .chain(self.taken.range(first.saturating_add(1)..).map(|(f, l)| (*f, *l)));
+        // After each run that is taken, and before the first one.
+        let ends = taken.clone().map(|(f, _)| f.checked_sub(1)).chain([Some(last)]);
+        let starts = [Some(first)].into_iter().chain(taken.map(|(_, l)| l.checked_add(1)));
+        starts.zip(ends).filter_map(move |(from, to)| intersection((from?, to?), (first, last)))
+    }
+
     /// Gives an address to an interface of this Ethernet address.
     ///
     /// IPv4: the lowest free one. IPv6, in a subnet of at least 48 host bits: the subnet's prefix, zeros,

@@ -25,6 +25,21 @@ fn a_freed_address_is_given_next() {
 }
 
 #[test]
+fn an_address_after_others_is_among_the_free_ones_of_the_range() {
+    let mut pool = pool("10.0.0.0/24", Some("10.0.0.16/28"));
+    for taken in ["10.0.0.3", "10.0.0.17", "10.0.0.18", "10.0.0.30", "10.0.0.31", "10.0.0.32"] {
+        pool.claim(ip(taken)).unwrap();
+    }
+    assert_eq!(pool.free(), 12);
+    assert_eq!(pool.allocate_after(1), Ok(ip("10.0.0.19")));
+    assert_eq!(pool.allocate_after(10), Ok(ip("10.0.0.29")));
+    assert_eq!(pool.allocate_after(10), Err(PoolError::Exhausted));
+    assert_eq!(pool.allocate_after(0), Ok(ip("10.0.0.16")));
+    assert_eq!((pool.free(), pool.allocate()), (9, Ok(ip("10.0.0.20"))));
+    assert_eq!(Pool::new("10.0.0.0/32".parse().unwrap(), None).free(), 0);
+}
+
+#[test]
 fn an_address_has_one_owner() {
     let mut pool = pool("10.0.0.0/24", None);
     assert_eq!(pool.claim(ip("10.0.0.9")), Ok(()));
@@ -223,6 +238,14 @@ proptest! {
                 3 => prop_assert_eq!(pool.release(address), model.taken.remove(&n)),
                 _ => prop_assert_eq!(pool.is_taken(address), model.taken.contains(&n)),
             }
+            // What comes after others is what would be given after them.
+            let mut rest = pool.clone();
+            prop_assert_eq!(pool.clone().allocate_after(u128::from(offset % 20)), {
+                for _ in 0..offset % 20 {
+                    let _ = rest.allocate();
+                }
+                rest.allocate()
+            });
             prop_assert_eq!(pool.len(), model.taken.len() as u128);
             prop_assert_eq!(pool.is_empty(), model.taken.is_empty());
             // Runs neither touch nor overlap.

@@ -4,7 +4,8 @@
 //!
 //! What happens: requests are slow, are lost, are carried out twice or long after they were given up;
 //! watches lag, end, or fall silent; the store goes down, forgets its history, and has values that somebody
-//! has spoiled; nodes are cut off, die at any step and start again; their clocks go at different speeds.
+//! has spoiled; nodes are cut off, die at any step and start again; their clocks go at different speeds, stand still
+//! while the machine is suspended, and jump when it is not any more.
 //!
 //! What must hold: with every transaction and at all other times, a node that regards an address as its
 //! own is the one the store says has it, so no two ever do; nobody puts over what is another's, or removes it
@@ -112,6 +113,7 @@ fn much_happens_in_the_runs() {
         ("claims lost to others", total(|r| r.counts.lost), 1),
         ("keys spoiled", total(|r| r.counts.spoiled), 20),
         ("keys put again", total(|r| r.counts.repaired), 1),
+        ("machines suspended", total(|r| r.counts.suspended), 20),
     ];
     for (what, count, least) in totals {
         assert!(count >= least, "{what}: {count} of {totals:?}");

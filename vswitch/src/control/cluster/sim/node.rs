@@ -34,11 +34,13 @@ struct Drifting {
     /// Parts of a thousand by which it is too fast, if positive.
     drift: i64,
     offset: Duration,
+    still: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Clock for Drifting {
     fn now(&self) -> Duration {
-        let elapsed = self.begun.elapsed();
+        let now = self.still.lock().unwrap_or_else(Instant::now);
+        let elapsed = now.saturating_duration_since(self.begun);
         let off = elapsed / 1000 * self.drift.unsigned_abs() as u32;
         self.offset + if self.drift < 0 { elapsed.saturating_sub(off) } else { elapsed + off }
     }
@@ -59,6 +61,8 @@ pub(super) struct SimNode {
     pub(super) life: Mutex<Option<Life>>,
     runs: Mutex<u32>,
     vtep: Ipv4Addr,
+    /// Since when the machine is suspended: its clock stands still, and goes on as if it never had.
+    suspended: Arc<Mutex<Option<Instant>>>,
 }
 
 /// Lease and grace time of all simulated nodes.
@@ -77,7 +81,20 @@ impl SimNode {
             life: Mutex::new(None),
             runs: Mutex::new(0),
             vtep: Ipv4Addr::new(192, 0, 2, number + 1),
+            suspended: Arc::default(),
         })
+    }
+
+    /// The machine is suspended: nobody reaches it, and it does not notice that time passes.
+    pub(super) fn suspend(&self) {
+        *self.link.cut.lock() = true;
+        self.suspended.lock().get_or_insert_with(Instant::now);
+    }
+
+    /// It is reached again, and its clock jumps to where it would be.
+    pub(super) fn heal(&self) {
+        *self.suspended.lock() = None;
+        *self.link.cut.lock() = false;
     }
 
     fn world(&self) -> &Arc<World> {
@@ -105,6 +122,7 @@ impl SimNode {
             begun: Instant::now(),
             drift: i64::try_from(self.world().roll(61)).unwrap() - 30,
             offset: Duration::from_secs(self.world().roll(1000)),
+            still: self.suspended.clone(),
         };
         let seed = self.world().dice.lock().roll();
         let run = format!("{}-{run}", self.name);
@@ -217,6 +235,10 @@ impl SimNode {
     /// Whoever believes to own an address is the one whom the store says it is.
     pub(super) fn check(&self) {
         let Some(cluster) = self.cluster() else { return };
+        if self.suspended.lock().is_some() {
+            // It believes nothing, and does nothing.
+            return;
+        }
         let now = cluster.inner.now();
         let state = cluster.inner.state.lock();
         if state.standing(now) != Standing::Sure {

@@ -117,7 +117,7 @@ impl Driver {
             self.mend();
             self.act();
             if away.take_if(|at| *at < Instant::now()).is_some() {
-                self.cut(0, Duration::from_secs(26));
+                self.cut(0, Duration::from_secs(30));
             }
             self.world.check();
         }
@@ -133,7 +133,7 @@ impl Driver {
             }
             if self.heal.get(&at).is_some_and(|end| *end <= now) {
                 self.heal.remove(&at);
-                *node.link.cut.lock() = false;
+                node.heal();
                 self.say(|| format!("{} is back", node.name));
             }
             if self.rise.get(&at).is_some_and(|end| *end <= now) {
@@ -199,7 +199,15 @@ impl Driver {
             9..=60 => {
                 let Some(network) = one_of(&networks) else { return };
                 let name = format!("name{}", world.roll(24));
-                let ipv4 = (world.roll(5) == 0).then(|| Ipv4Addr::new(10, 0, 0, 2 + world.roll(4) as u8));
+                let mut ipv4 = (world.roll(5) == 0).then(|| Ipv4Addr::new(10, 0, 0, 2 + world.roll(4) as u8));
+                let mut network = network;
+                // What one who is away holds, and may lose.
+                if self.heal.contains_key(&0) && world.roll(4) == 0 {
+                    let held = self.nodes[0].disk.lock().endpoints.values().next().cloned();
+                    if let Some(endpoint) = held {
+                        (network, ipv4) = (endpoint.network.clone(), Some(endpoint.ipv4.addr()));
+                    }
+                }
                 self.say(|| format!("{} runs {name}", node.name));
                 node.run_container(id + 0x10_0000, network, name, ipv4);
             }
@@ -231,6 +239,12 @@ impl Driver {
             96 => world.store.compact(),
             97 => world.end_watches(),
             98 if faults => world.vandalise(),
+            99 if faults && !self.heal.contains_key(&at) => {
+                self.heal.insert(at, now + Duration::from_secs(1 + world.roll(40)));
+                node.suspend();
+                world.counts.lock().suspended += 1;
+                self.say(|| format!("{} is suspended", node.name));
+            }
             _ => {}
         }
     }
@@ -241,7 +255,7 @@ impl Driver {
         let dead = (self.world.roll(3) == 0).then_some(0);
         for (at, node) in self.nodes.iter().enumerate() {
             *node.link.fuse.lock() = None;
-            *node.link.cut.lock() = false;
+            node.heal();
             let _ = futures_util::FutureExt::now_or_never(node.link.blown.notified());
             if Some(at) == dead {
                 node.die();

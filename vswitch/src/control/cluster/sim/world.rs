@@ -85,6 +85,7 @@ pub(super) struct Counts {
     pub(super) lost: u64,
     pub(super) repaired: u64,
     pub(super) spoiled: u64,
+    pub(super) suspended: u64,
 }
 
 impl World {

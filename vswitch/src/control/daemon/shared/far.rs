@@ -96,21 +96,32 @@ impl Network {
 
 impl Daemon {
     /// Brings one network to what is known of its endpoints on other nodes. Without `all` nothing is taken away:
-    /// the store has not been heard yet.
-    pub(super) fn refresh_far(&self, cluster: &Cluster, network_id: &str, all: bool) {
+    /// the store has not been heard yet. Whether some are kept only for a while, so that it has to be looked again.
+    pub(super) fn refresh_far(&self, cluster: &Cluster, network_id: &str, all: bool) -> bool {
         let far = cluster.endpoints(network_id).into_iter().filter(|endpoint| !cluster.is_local(endpoint));
-        let far: Far = far.map(|endpoint| (endpoint.id.clone(), endpoint)).collect();
+        let mut far: Far = far.map(|endpoint| (endpoint.id.clone(), endpoint)).collect();
         let own = self.tunnels.config().advertise;
-        let changed = {
+        let (changed, lingering) = {
             let mut books = self.books.lock();
-            let Some(network) = books.networks.get_mut(network_id) else { return };
-            network.set_far(far, all, own).then(|| network.far.values().cloned().collect::<Vec<_>>())
+            let Some(network) = books.networks.get_mut(network_id) else { return false };
+            // Whoever is there, and has only lost its key in the store for a moment, is reached on.
+            let missing = network
+                .far
+                .iter()
+                .filter(|(id, endpoint)| !far.contains_key(*id) && cluster.lingers(endpoint));
+            let missing: Far = missing.map(|(id, endpoint)| (id.clone(), endpoint.clone())).collect();
+            let lingering = !missing.is_empty();
+            far.extend(missing);
+            let changed =
+                network.set_far(far, all, own).then(|| network.far.values().cloned().collect::<Vec<_>>());
+            (changed, lingering)
         };
-        let Some(now) = changed else { return };
+        let Some(now) = changed else { return lingering };
         let now: Vec<&SharedEndpoint> = now.iter().map(AsRef::as_ref).collect();
         if let Err(error) = self.put(&format!("{ENDPOINTS}{network_id}"), &now) {
             tracing::warn!("what other nodes have on a network cannot be kept: {error}");
         }
+        lingering
     }
 
     /// What an earlier daemon knew of a network's endpoints on other nodes.

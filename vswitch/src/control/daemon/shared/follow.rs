@@ -18,6 +18,8 @@ impl Daemon {
         // What is on disk may be older than the store: nothing of it goes before the store was heard.
         let mut heard = false;
         let mut said = String::new();
+        // Networks with endpoints whose keys are gone, and which were not given back.
+        let mut lingering = BTreeSet::new();
         loop {
             let ready = async {
                 let ready = cluster.ready().await;
@@ -28,14 +30,14 @@ impl Daemon {
             };
             tokio::select! {
                 batch = events.next() => match batch {
-                    Some(batch) => self.take_in(&cluster, batch, heard).await,
+                    Some(batch) => lingering.append(&mut self.take_in(&cluster, batch, heard).await),
                     None => return,
                 },
                 ready = ready, if !heard => match ready {
                     Ok(()) => {
                         heard = true;
                         tracing::info!("joined the cluster as node {}", cluster.status().node);
-                        self.catch_up(&cluster).await;
+                        lingering.append(&mut self.catch_up(&cluster).await);
                     }
                     Err(error) => {
                         let why = error.to_string();
@@ -45,12 +47,15 @@ impl Daemon {
                         }
                     }
                 },
+                () = tokio::time::sleep(AGAIN), if !lingering.is_empty() => {
+                    lingering.retain(|id| off_the_runtime(|| self.refresh_far(&cluster, id, heard)));
+                }
             }
         }
     }
 
-    /// Everything at once, when the store is heard for the first time.
-    async fn catch_up(self: &Arc<Self>, cluster: &Cluster) {
+    /// Everything at once, when the store is heard for the first time. What has to be looked at again.
+    async fn catch_up(self: &Arc<Self>, cluster: &Cluster) -> BTreeSet<String> {
         let known: Vec<String> = {
             let books = self.books.lock();
             books.networks.values().filter(|n| n.shared.is_some()).map(|n| n.record.id.clone()).collect()
@@ -58,13 +63,23 @@ impl Daemon {
         for id in known.iter().filter(|id| cluster.network(id).is_none()) {
             self.lose_network(id).await;
         }
+        let mut lingering = BTreeSet::new();
         for network in cluster.networks() {
             self.adopt_or_warn(&network);
-            off_the_runtime(|| self.refresh_far(cluster, network.id(), true));
+            if off_the_runtime(|| self.refresh_far(cluster, network.id(), true)) {
+                lingering.insert(network.id().to_owned());
+            }
         }
+        lingering
     }
 
-    async fn take_in(self: &Arc<Self>, cluster: &Cluster, batch: Vec<Event>, heard: bool) {
+    /// What has changed. Networks that have to be looked at again.
+    async fn take_in(
+        self: &Arc<Self>,
+        cluster: &Cluster,
+        batch: Vec<Event>,
+        heard: bool,
+    ) -> BTreeSet<String> {
         let mut touched = BTreeSet::new();
         let mut gone = Vec::new();
         let mut lost = Vec::new();
@@ -105,12 +120,13 @@ impl Daemon {
             self.lose_network(&id).await;
             touched.remove(&id);
         }
-        for id in touched {
-            if let Some(network) = cluster.network(&id) {
+        touched.retain(|id| {
+            if let Some(network) = cluster.network(id) {
                 self.adopt_or_warn(&network);
             }
-            off_the_runtime(|| self.refresh_far(cluster, &id, heard));
-        }
+            off_the_runtime(|| self.refresh_far(cluster, id, heard))
+        });
+        touched
     }
 
     fn adopt_or_warn(&self, network: &Arc<SharedNetwork>) {

@@ -28,6 +28,9 @@ pub use tls::{Tls, TlsError};
 /// How long one member has to answer before the next is asked.
 const PATIENCE_WITH_ONE: Duration = Duration::from_secs(2);
 
+/// How long the last one has: nobody is asked instead, and what it was told it may still carry out.
+const PATIENCE_WITH_LAST: Duration = Duration::from_secs(4);
+
 /// By how much earlier than everybody else this gives up, so that what it has to say is heard.
 const MARGIN: Duration = Duration::from_millis(250);
 
@@ -75,15 +78,28 @@ pub(super) enum Refusal {
 }
 
 impl Etcd {
-    /// A cluster; nothing is sent yet. `tls` is to be there if the address says so.
-    pub fn new(address: &StoreAddress, tls: Option<Tls>, credentials: Option<Credentials>) -> Self {
-        Self {
+    /// A cluster; nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`TlsError::Missing`] and [`TlsError::Unwanted`]: `tls` is to be there if, and only if, the address says
+    /// so. Otherwise a password would go over a way that nobody has protected.
+    pub fn new(
+        address: &StoreAddress,
+        tls: Option<Tls>,
+        credentials: Option<Credentials>,
+    ) -> Result<Self, TlsError> {
+        match (address.tls, &tls) {
+            (true, None) => return Err(TlsError::Missing),
+            (false, Some(_)) => return Err(TlsError::Unwanted),
+            _ => {}
+        }
+        Ok(Self {
             members: address.members.clone(),
             tls,
             current: AtomicUsize::new(0),
             credentials,
             token: Mutex::default(),
-        }
+        })
     }
 
     /// Asks one member after the other, beginning with the one that answered last, until one
@@ -107,7 +123,7 @@ impl Etcd {
             let left = self.members.len().saturating_sub(turn).max(1);
             let share =
                 end.saturating_duration_since(Instant::now()) / u32::try_from(left).unwrap_or(u32::MAX);
-            let patience = share.min(PATIENCE_WITH_ONE);
+            let patience = share.min(if left == 1 { PATIENCE_WITH_LAST } else { PATIENCE_WITH_ONE });
             let until = Instant::now() + patience;
             let one = async {
                 let member = Member { address: member.clone(), tls: self.tls.clone() };

@@ -68,7 +68,7 @@ impl Server {
     pub(crate) fn kv(&self, credentials: Option<Credentials>) -> Etcd {
         let scheme = if self.tls.is_some() { "etcds" } else { "etcd" };
         let address = format!("{scheme}://127.0.0.1:{}", self.client).parse().unwrap();
-        Etcd::new(&address, self.tls.as_ref().map(|(_, tls)| tls.clone()), credentials)
+        Etcd::new(&address, self.tls.as_ref().map(|(_, tls)| tls.clone()), credentials).unwrap()
     }
 
     pub(super) fn etcdctl(&self, words: &[&str]) -> String {

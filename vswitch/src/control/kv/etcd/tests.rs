@@ -50,17 +50,18 @@ async fn a_member_that_does_not_answer_is_passed_over() {
     let silent_port = silent.local_addr().unwrap().port();
     let address =
         format!("etcd://127.0.0.1:{silent_port},127.0.0.1:{},127.0.0.1:{}", free_port(), server.client);
-    let kv = Etcd::new(&address.parse().unwrap(), None, None);
+    let kv = Etcd::new(&address.parse().unwrap(), None, None).unwrap();
     kv.commit(&[], &put("/k", "1")).await.unwrap();
     // From now on it is the first to be asked.
     assert_eq!(kv.current.load(Relaxed) % 3, 2);
-    let alone = Etcd::new(&format!("etcd://127.0.0.1:{silent_port}").parse().unwrap(), None, None);
+    let alone = Etcd::new(&format!("etcd://127.0.0.1:{silent_port}").parse().unwrap(), None, None).unwrap();
     let refused = tokio::time::timeout(PATIENCE * 2, alone.list("/")).await.unwrap();
     assert!(matches!(refused, Err(KvError::Unreachable(why)) if why.contains("no answer")));
     // Where none answers, the sentence names all of them.
     let ports = [silent_port, free_port(), silent_port];
     let nobody = format!("etcd://127.0.0.1:{},127.0.0.1:{},localhost:{}", ports[0], ports[1], ports[2]);
-    let refused = Etcd::new(&nobody.parse().unwrap(), None, None).list("/").await.unwrap_err().to_string();
+    let refused =
+        Etcd::new(&nobody.parse().unwrap(), None, None).unwrap().list("/").await.unwrap_err().to_string();
     let all = [format!("127.0.0.1:{}: no answer within", ports[0]), format!("127.0.0.1:{}: ", ports[1])];
     for part in all.iter().chain(&[format!("localhost:{}: ", ports[2])]) {
         assert!(refused.contains(part), "{refused}");
@@ -110,7 +111,7 @@ async fn what_is_not_etcd_is_said_not_to_be() {
             stream.write_all(answer.as_bytes()).unwrap();
         }
     });
-    let kv = Etcd::new(&format!("etcd://127.0.0.1:{port}").parse().unwrap(), None, None);
+    let kv = Etcd::new(&format!("etcd://127.0.0.1:{port}").parse().unwrap(), None, None).unwrap();
     assert!(matches!(kv.list("/").await, Err(KvError::Unreachable(why)) if why.contains("not etcd's way")));
     assert!(matches!(kv.list("/").await, Err(KvError::Malformed(_))));
     server.join().unwrap();
@@ -179,7 +180,7 @@ async fn etcd_behind_tls_keeps_its_promises_to_those_it_knows() {
 
     let port = server.client;
     let refused = async |url: &str, tls: Option<Tls>| {
-        let kv = Etcd::new(&format!("{url}:{port}").parse().unwrap(), tls, None);
+        let kv = Etcd::new(&format!("{url}:{port}").parse().unwrap(), tls, None).unwrap();
         let Err(KvError::Unreachable(why)) = kv.list("/").await else { panic!("it answers {url}") };
         why
     };
@@ -209,4 +210,14 @@ fn files_that_do_not_do_are_named() {
     assert!(no_key.contains("client.pem: there is no private key in it"), "{no_key}");
     let other = load("authority.pem", "client.pem", "member.key");
     assert!(other.contains("do not go together"), "{other}");
+}
+
+#[test]
+fn the_address_and_what_is_known_of_tls_go_together() {
+    let papers = Papers::new();
+    let with = |address: &str, tls| Etcd::new(&address.parse().unwrap(), tls, None).map(|_| ());
+    let tls = || Some(papers.tls("authority.pem", false));
+    assert!(matches!(with("etcds://127.0.0.1:1", None), Err(TlsError::Missing)));
+    assert!(matches!(with("etcd://127.0.0.1:1", tls()), Err(TlsError::Unwanted)));
+    assert!(with("etcds://127.0.0.1:1", tls()).is_ok() && with("etcd://127.0.0.1:1", None).is_ok());
 }

@@ -20,6 +20,12 @@ pub enum TlsError {
     /// They do not go together.
     #[error("the certificate and the key for the store do not go together: {0}")]
     Unusable(rustls::Error),
+    /// The store's address is one behind TLS, and nothing says whom to trust.
+    #[error("a store behind TLS needs the authority that signed its certificate")]
+    Missing,
+    /// The store's address is one without TLS.
+    #[error("there is an authority for TLS, and the store's address is not behind it: give etcds://")]
+    Unwanted,
 }
 
 /// TLS 1.2 or 1.3 with members whose certificates one of the given authorities has signed.

@@ -1,7 +1,7 @@
 //! A watch: one answer that does not end, a line for each message.
 
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use hyper::body::{Body, Bytes, Incoming};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
@@ -16,29 +16,41 @@ const MAX_MESSAGE: usize = 256 << 20;
 const BATCHES: usize = 64;
 
 /// The lines of an answer as they come.
-pub(super) struct Lines {
-    body: Incoming,
-    rest: Vec<u8>,
+pub(super) struct Lines<B = Incoming> {
+    body: B,
+    received: Vec<u8>,
+    /// Where the next line begins.
+    begin: usize,
     /// No end of a line lies before this.
     searched: usize,
 }
 
-impl Lines {
+impl<B: Body<Data = Bytes> + Unpin> Lines<B>
+where
+    B::Error: std::fmt::Display,
+{
+    fn new(body: B) -> Self {
+        Self { body, received: Vec::new(), begin: 0, searched: 0 }
+    }
+
     /// The next line; `None` at the end.
     async fn next(&mut self) -> Result<Option<Vec<u8>>, String> {
         loop {
-            let unseen = self.rest.get(self.searched..).unwrap_or_default();
+            let unseen = self.received.get(self.searched..).unwrap_or_default();
             if let Some(at) = unseen.iter().position(|byte| *byte == b'\n') {
-                let rest = self.rest.split_off(self.searched + at + 1);
-                self.searched = 0;
-                return Ok(Some(std::mem::replace(&mut self.rest, rest)));
+                let end = self.searched + at + 1;
+                let line = self.received.get(self.begin..end).unwrap_or_default().to_vec();
+                (self.begin, self.searched) = (end, end);
+                return Ok(Some(line));
             }
-            self.searched = self.rest.len();
+            // Once for all lines that came together.
+            self.received.drain(..self.begin);
+            (self.begin, self.searched) = (0, self.received.len());
             let Some(frame) = self.body.frame().await else { return Ok(None) };
             if let Ok(data) = frame.map_err(|e| e.to_string())?.into_data() {
-                self.rest.extend_from_slice(&data);
+                self.received.extend_from_slice(&data);
             }
-            if self.rest.len() > MAX_MESSAGE {
+            if self.received.len() > MAX_MESSAGE {
                 return Err(format!("a message of more than {MAX_MESSAGE} bytes"));
             }
         }
@@ -59,7 +71,7 @@ impl Lines {
 /// Begins a watch at one member; it is there when this returns.
 pub(super) async fn begin(member: &Member, token: Option<&str>, body: &Value) -> Result<Lines, Refusal> {
     let response = http::send(member, token, "/v3/watch", body).await?;
-    let mut lines = Lines { body: response.into_body(), rest: Vec::new(), searched: 0 };
+    let mut lines = Lines::new(response.into_body());
     match lines.message().await {
         Ok(message) if message.canceled => Err(Refusal::Final(KvError::Refused(message.cancel_reason))),
         Ok(message) if message.created => Ok(lines),
@@ -108,4 +120,38 @@ fn batch(message: &Watched, after: u64) -> Result<Vec<Event>, KvError> {
         events.extend(event);
     }
     Ok(events)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+    use http_body_util::StreamBody;
+    use hyper::body::Frame;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn lines_are_the_same_however_they_are_cut(
+            lines in prop::collection::vec("[a-z{}\"]{0,30}", 0..20),
+            cuts in prop::collection::vec(1usize..40, 0..30),
+        ) {
+            let whole: String = lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
+            let (mut rest, mut frames) = (whole.as_bytes(), Vec::new());
+            for cut in cuts {
+                let (frame, after) = rest.split_at(cut.min(rest.len()));
+                frames.push(Ok::<_, String>(Frame::data(Bytes::copy_from_slice(frame))));
+                rest = after;
+            }
+            frames.push(Ok(Frame::data(Bytes::copy_from_slice(rest))));
+            let mut read = Lines::new(StreamBody::new(stream::iter(frames)));
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            for line in &lines {
+                let next = runtime.block_on(read.next()).unwrap().unwrap();
+                prop_assert_eq!(next, format!("{line}\n").into_bytes());
+            }
+            prop_assert_eq!(runtime.block_on(read.next()), Ok(None));
+        }
+    }
 }
