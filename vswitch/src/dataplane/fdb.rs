@@ -232,9 +232,11 @@ impl Fdb {
     /// A port without any station may take the place of one from the port that has most, so that
     /// a sender of made-up addresses cannot keep the others from being known.
     fn make_room(&self, port: PortNo) -> bool {
-        if self.share_of(port) > 0 {
-            return false;
-        }
+        self.share_of(port) == 0 && self.evict()
+    }
+
+    /// Forgets a learned station of the port that has most. Under the writers' lock.
+    fn evict(&self) -> bool {
         let Some(victim) = self.largest_share() else { return false };
         for bucket in &self.buckets {
             for (slot, value) in bucket.slots() {
@@ -318,7 +320,8 @@ impl Fdb {
             value.store(pack(port, STATIC, 0), Release);
             return true;
         }
-        self.len() < self.limit && self.insert(key, pack(port, STATIC, 0), now)
+        // One that is known for certain comes before what was learned.
+        (self.len() < self.limit || self.evict()) && self.insert(key, pack(port, STATIC, 0), now)
     }
 
     /// Forgets one station, static or not; true if it was there.

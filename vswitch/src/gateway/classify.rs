@@ -110,9 +110,13 @@ fn local(state: &State, frame: &[u8], protocol: u8) -> Class {
         Some((_, DNS_PORT)) => Class::DnsTcp,
         // What a container says to somebody who has no address but the gateway's: a client of a
         // published port that came over the host's loopback.
-        Some((_, port)) if state.config.beyond.is_some() && port != dhcp::SERVER_PORT => Class::Beyond,
+        Some((_, port)) if hears_gateway(state) && port != dhcp::SERVER_PORT => Class::Beyond,
         _ => Class::Local,
     }
+}
+
+fn hears_gateway(state: &State) -> bool {
+    state.config.beyond.as_ref().is_some_and(|beyond| beyond.hears_gateway())
 }
 
 /// Addresses a router may pass on (RFC 1812, section 5.3.7): one host's, of no special meaning.

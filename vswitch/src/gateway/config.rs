@@ -27,6 +27,11 @@ pub trait Beyond: Send + Sync {
         false
     }
 
+    /// Flows to the gateway's own addresses are for whoever is beyond, where nothing of the gateway's listens.
+    fn hears_gateway(&self) -> bool {
+        true
+    }
+
     /// Further IPv4 and IPv6 addresses that are the gateway's own, in subnets of other gateways. Asked
     /// once, when the gateway is configured.
     fn addresses(&self) -> Vec<IpAddr> {

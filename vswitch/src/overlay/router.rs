@@ -217,7 +217,14 @@ impl Beyond for Side {
         let here = router.stations.load().get(&packet.destination).copied();
         let mac = here.or_else(|| way.network.neighbour(packet.destination));
         let mac = mac.ok_or(DropReason::NoNeighbour)?;
-        let port = way.bridge.port_of(mac, Switch::now()).ok_or(DropReason::NoNeighbour)?;
+        let Some(port) = way.bridge.port_of(mac, Switch::now()) else {
+            // A station of this host without a port is about to have one: whoever sends may try again.
+            return Err(if here.is_some() { DropReason::LinkDown } else { DropReason::NoNeighbour });
+        };
+        // A station that claims the gateway's own address: the packet would come back to here.
+        if port.is_trusted() {
+            return Err(DropReason::NoNeighbour);
+        }
         let before = readdress(frame, mac, router.mac).ok_or(DropReason::Malformed)?;
         count_hop(frame).ok_or(DropReason::Malformed)?;
         let sent = way.bridge.emit(worker, &router.capture, &port, frame, scratch);
@@ -242,10 +249,16 @@ impl Beyond for Side {
         })
     }
 
+    fn hears_gateway(&self) -> bool {
+        false
+    }
+
     fn flush(&self, worker: usize) {
         for segment in &self.router.segments {
-            if let Some(way) = &*segment.way.load() {
-                way.bridge.with_uplink(|port| port.flush(worker));
+            let way = segment.way.load();
+            // They all send through the same sockets, and one says so for all.
+            if way.as_ref().and_then(|way| way.bridge.with_uplink(|port| port.flush(worker))).is_some() {
+                return;
             }
         }
     }

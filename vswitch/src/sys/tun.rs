@@ -179,7 +179,8 @@ pub struct NewTap {
 }
 
 /// Makes a TAP named `name` with up to `queues` queues in the caller's network namespace. Never one that is
-/// there already: without `IFF_TUN_EXCL` the kernel would give a queue of that.
+/// there already: without `IFF_TUN_EXCL` the kernel would give a queue of that. (A TAP without the virtio-net header comes
+/// from the tun-tap crate, which does not ask for it.)
 ///
 /// # Errors
 /// [`TunError`] says what the caller's administrator can do; [`TunError::Create`] with EBUSY that there is an

@@ -66,7 +66,8 @@ impl State {
         }
         let window = contention::window(level, self.picture.nodes().count());
         loop {
-            let free = pools.iter().map(Pool::free).fold(0, u128::saturating_add);
+            // Within the first subnet that has room: which one it is decides more than the address.
+            let free = pools.iter().map(Pool::free).find(|free| *free > 0).unwrap_or(0);
             let free = u64::try_from(free).unwrap_or(u64::MAX);
             let mut skip = u128::from(self.dice.below(window.min(free)));
             let chosen = pools.iter_mut().find_map(|pool| {

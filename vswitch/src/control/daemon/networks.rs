@@ -229,7 +229,9 @@ impl Daemon {
     /// # Errors
     /// When it cannot be kept.
     pub fn set_ageing(&self, network: &str, seconds: u32) -> Result<(), ControlError> {
-        let (NetworkView { record, .. }, bridges) = self.bridges(network)?;
+        let (NetworkView { record, .. }, _) = self.bridges(network)?;
+        // It is the network's, of whichever of its bridges the name was.
+        let (_, bridges) = self.bridges(&record.id)?;
         let _turn = self.writing();
         let mut record = self.books.lock().network(&record.id)?.record.clone();
         record.ageing = seconds;

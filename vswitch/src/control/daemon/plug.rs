@@ -160,7 +160,10 @@ impl Daemon {
         // What comes from other hosts in the name of a station here is dropped, however long it is silent.
         let is_overlay = self.books.lock().network(&endpoint.network_id)?.record.is_overlay();
         if is_overlay && let Ok(mac) = endpoint.mac.parse() {
-            bridge.fdb().set_static(Station { mac, vlan: 0 }, port.no(), Switch::now());
+            let pinned = bridge.fdb().set_static(Station { mac, vlan: 0 }, port.no(), Switch::now());
+            if !pinned {
+                tracing::warn!("{}: the forwarding table has no place for it", port.name());
+            }
         }
         let inside = self.let_out(endpoint, &bridge, &port);
         Ok(Plugged { endpoint: endpoint.id.clone(), bridge, port, inside })

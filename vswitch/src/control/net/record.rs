@@ -203,7 +203,15 @@ impl NetworkRecord {
 
     /// The numbers that were asked for, of its first segments, if it spans hosts.
     pub fn vnis(&self) -> Vec<Vni> {
-        if self.is_overlay() { overlay_options::vnis(&self.options).unwrap_or_default() } else { Vec::new() }
+        let mut vnis = if self.is_overlay() {
+            overlay_options::vnis(&self.options).unwrap_or_default()
+        } else {
+            Vec::new()
+        };
+        // More than there are subnets for are nobody's.
+        let subnets = self.active().filter(|config| config.is_v4()).count();
+        vnis.truncate(subnets.max(1));
+        vnis
     }
 
     /// What was given by hand, if it spans hosts without a store.
