@@ -1,6 +1,7 @@
 //! `bridge`: what brctl shows of a bridge.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use serde_json::{Value, json};
@@ -104,10 +105,13 @@ fn table(bridges: &[Value]) -> String {
 
 fn fdb(client: &Client, network: Option<&str>, format: &Format) -> Outcome {
     let output = Output::new(format.format.as_deref(), false)?;
-    let names: Vec<String> = match network {
-        Some(name) => vec![name.to_owned()],
-        None => list(client)?.iter().filter_map(|b| b["Network"].as_str()).map(str::to_owned).collect(),
-    };
+    let mut names: Vec<String> = network.map(str::to_owned).into_iter().collect();
+    if network.is_none() {
+        names.extend(list(client)?.iter().filter_map(|b| b["Network"].as_str()).map(str::to_owned));
+        // A network may have several bridges.
+        let mut seen = BTreeSet::new();
+        names.retain(|name| seen.insert(name.clone()));
+    }
     let mut entries = Vec::new();
     for name in &names {
         match client.get(&format!("/vswitch/bridges/{}/fdb", quote(name))) {

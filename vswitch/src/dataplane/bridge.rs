@@ -279,6 +279,18 @@ impl Bridge {
         frame.with_vnet().is_some_and(|bytes| ctx.outbox.put(ctx.worker, to, bytes, len, offload))
     }
 
+    /// The port behind which a station is, of this host or, where that is known, of another.
+    pub fn port_of(&self, station: packet::MacAddr, now: u32) -> Option<Arc<Port>> {
+        let ports = self.ports.load();
+        let here = self.fdb.lookup(Station { mac: station, vlan: 0 }, now).and_then(|no| ports.get(no));
+        here.or_else(|| ports.uplink(station)).cloned()
+    }
+
+    /// The port to other hosts, whomever it reaches.
+    pub(crate) fn with_uplink<T>(&self, act: impl FnOnce(&Port) -> T) -> Option<T> {
+        self.ports.load().uplink.as_deref().map(act)
+    }
+
     /// Sends a frame out of a port of this network, past the forwarding table, and shows it to
     /// captures.
     ///

@@ -38,8 +38,8 @@ pub enum Direction {
 pub enum Scope {
     /// Every port of every network.
     Any,
-    /// Every port of one network, by [`super::bridge::Bridge::uid`].
-    Bridge(u64),
+    /// Every port of these bridges, by [`super::bridge::Bridge::uid`].
+    Bridges(Vec<u64>),
     /// These ports, by [`Port::uid`].
     Ports(Vec<u64>),
 }
@@ -92,7 +92,7 @@ impl Session {
     fn wants(&self, bridge: u64, port: &Port, frame: &Frame) -> bool {
         let in_scope = match &self.scope {
             Scope::Any => true,
-            Scope::Bridge(uid) => *uid == bridge,
+            Scope::Bridges(uids) => uids.contains(&bridge),
             Scope::Ports(uids) => uids.contains(&port.uid()),
         };
         in_scope && self.filter.as_ref().is_none_or(|f| f.matches(frame.bytes(), frame.len()))

@@ -43,7 +43,7 @@ drop_reasons! {
     SamePort = "same_port",
     /// The network has no other port to send to.
     NoPort = "no_port",
-    /// The network keeps its stations apart.
+    /// The network keeps its stations apart, or a packet came to its router from where it must not.
     Isolated = "isolated",
     /// Over the port's limit for broadcast and multicast.
     StormBroadcast = "storm_broadcast",
@@ -61,6 +61,10 @@ drop_reasons! {
     QueueFull = "queue_full",
     /// The gateway has no way to the packet's destination.
     NoRoute = "no_route",
+    /// The gateway routes to the destination's subnet, and nobody there has the address.
+    NoNeighbour = "no_neighbour",
+    /// The packet came to the gateway with the last hop it may make.
+    HopLimit = "hop_limit",
     /// The kernel refused the frame.
     Refused = "refused",
     /// The port itself answered the frame, which therefore was not sent.

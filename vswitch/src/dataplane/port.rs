@@ -254,7 +254,7 @@ impl Port {
         self.gathers
     }
 
-    pub(super) fn flush(&self, worker: usize) {
+    pub(crate) fn flush(&self, worker: usize) {
         self.transmit.flush(worker);
     }
 

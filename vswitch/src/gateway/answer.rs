@@ -1,5 +1,7 @@
 //! From a frame to its answer: a function of the frame, the configuration and the time.
 
+use std::net::IpAddr;
+
 use packet::MacAddr;
 use packet::checksum::verify_transport;
 use packet::wire::{
@@ -114,7 +116,7 @@ impl Responder {
             return refused(&stats.ignored);
         }
         let fault = if !state.owns4(own) {
-            Fault::NoRoute
+            beyond(state, own.into(), packet.ttl())?
         } else if ip.protocol == ipproto::ICMP {
             return match echo::answer4(&mut self.requests, scene.now_ms, *link, &packet, out) {
                 Some(len) => Some(counted(&stats.echo_replies, len)),
@@ -133,7 +135,7 @@ impl Responder {
         if !icmp_error::may_answer4(frame, ip, &packet) || !allowed(scene, fault) {
             return None;
         }
-        let source = if fault == Fault::NoRoute { state.facing4(peer)? } else { own };
+        let source = if state.owns4(own) { own } else { state.facing4(peer)? };
         let len = icmp_error::error4(out, *link, source, frame.get(L3..)?, fault)?;
         Some(counted(&stats.errors_sent, len))
     }
@@ -188,7 +190,7 @@ impl Responder {
             if own.is_unicast_link_local() || peer.is_unicast_link_local() {
                 return refused(&stats.unanswered);
             }
-            Fault::NoRoute
+            beyond(state, own.into(), packet.hop_limit())?
         } else if ip.protocol == ipproto::ICMPV6 {
             return self.echo6(scene, arrival, (&packet, own), out);
         } else {
@@ -204,7 +206,7 @@ impl Responder {
         if !icmp_error::may_answer6(frame, ip, &packet) || !allowed(scene, fault) {
             return None;
         }
-        let source = if fault == Fault::NoRoute { state.facing6(peer)? } else { own };
+        let source = if state.owns6(own) { own } else { state.facing6(peer)? };
         let len = icmp_error::error6(out, *link, source, frame.get(L3..)?, fault)?;
         Some(counted(&stats.errors_sent, len))
     }
@@ -262,10 +264,16 @@ fn unwanted<'a>(stats: &Counters, arrival: &Arrival<'a>) -> Unwanted<'a> {
     })
 }
 
+/// Why a packet for others does not go on.
+fn beyond(state: &State, destination: IpAddr, hops: u8) -> Option<Fault> {
+    state.config.beyond.as_ref().map_or(Some(Fault::NoRoute), |beyond| beyond.fault(destination, hops))
+}
+
 /// Whether one more error may be sent. Those about packets for others were allowed before they
 /// came this far.
 fn allowed(scene: &Scene<'_>, fault: Fault) -> bool {
-    let allowed = fault == Fault::NoRoute || scene.limits.errors.allow(scene.now_ms);
+    let for_others = matches!(fault, Fault::NoRoute | Fault::NoNeighbour | Fault::HopLimit);
+    let allowed = for_others || scene.limits.errors.allow(scene.now_ms);
     if !allowed {
         scene.stats.errors_limited.add();
     }

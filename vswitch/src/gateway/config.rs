@@ -7,6 +7,7 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use packet::{Frame, MacAddr};
 
 use super::dns::DnsConfig;
+use super::icmp_error::Fault;
 use crate::dataplane::DropReason;
 
 /// What takes the frames that are sent through the gateway to somewhere else.
@@ -24,6 +25,18 @@ pub trait Beyond: Send + Sync {
     /// machine itself is behind the gateway.
     fn claims(&self, _frame: &Frame) -> bool {
         false
+    }
+
+    /// Further IPv4 and IPv6 addresses that are the gateway's own, in subnets of other gateways. Asked
+    /// once, when the gateway is configured.
+    fn addresses(&self) -> Vec<IpAddr> {
+        Vec::new()
+    }
+
+    /// What the sender of a packet is told that was dropped as `no_route`, `no_neighbour` or
+    /// `hop_limit`; nothing where whoever is beyond tells it by itself.
+    fn fault(&self, _destination: IpAddr, _hops: u8) -> Option<Fault> {
+        None
     }
 
     /// The batch in which the worker gave frames is over.
@@ -95,19 +108,22 @@ pub(super) struct State {
     pub(super) config: GatewayConfig,
     /// None where the gateway speaks no IPv6.
     pub(super) link_local: Option<Ipv6Addr>,
+    /// [`Beyond::addresses`].
+    elsewhere: Vec<IpAddr>,
 }
 
 impl State {
     pub(super) fn new(config: GatewayConfig) -> Self {
         let link_local = (!config.v6.is_empty()).then(|| link_local(config.mac));
-        Self { config, link_local }
+        let elsewhere = config.beyond.as_ref().map(|beyond| beyond.addresses()).unwrap_or_default();
+        Self { config, link_local, elsewhere }
     }
 
     pub(super) fn mac(&self) -> MacAddr {
         self.config.mac
     }
 
-    /// Every address of its own.
+    /// Every address of its own in its subnets.
     pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
         let v4 = self.config.v4.iter().map(|net| IpAddr::V4(net.addr()));
         let v6 = self.config.v6.iter().map(|net| IpAddr::V6(net.addr()));
@@ -115,11 +131,13 @@ impl State {
     }
 
     pub(super) fn owns4(&self, address: Ipv4Addr) -> bool {
-        self.config.v4.iter().any(|net| net.addr() == address)
+        self.config.v4.iter().any(|net| net.addr() == address) || self.elsewhere.contains(&address.into())
     }
 
     pub(super) fn owns6(&self, address: Ipv6Addr) -> bool {
-        self.link_local == Some(address) || self.config.v6.iter().any(|net| net.addr() == address)
+        self.link_local == Some(address)
+            || self.config.v6.iter().any(|net| net.addr() == address)
+            || self.elsewhere.contains(&address.into())
     }
 
     /// For every host of a subnet: the limited broadcast address, or a subnet's own (RFC 1812,

@@ -15,9 +15,13 @@ const MAX_V6: usize = 1280;
 
 /// What is wrong with a packet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Fault {
+pub enum Fault {
     /// There is no way to its destination.
     NoRoute,
+    /// There is a way to its destination's subnet, and nobody there has the address.
+    NoNeighbour,
+    /// It may make no further hop.
+    HopLimit,
     /// Nobody listens on its port.
     Port,
     /// Its protocol is not spoken.
@@ -64,12 +68,14 @@ pub(super) fn error4(
     let header = Header4 { tos: 0xc0, ..Header4::whole(source, quoted.source(), ipproto::ICMP) };
     let body = build::ipv4(out, link, &header, icmpv4::HEADER_LEN + len)?;
     body.get_mut(icmpv4::HEADER_LEN..)?.copy_from_slice(packet.get(..len)?);
-    let code = match fault {
-        Fault::NoRoute => icmpv4::unreachable::NETWORK,
-        Fault::Port => icmpv4::unreachable::PORT,
-        Fault::Protocol => icmpv4::unreachable::PROTOCOL,
+    let (kind, code) = match fault {
+        Fault::NoRoute => (icmpv4::kind::UNREACHABLE, icmpv4::unreachable::NETWORK),
+        Fault::NoNeighbour => (icmpv4::kind::UNREACHABLE, icmpv4::unreachable::HOST),
+        Fault::HopLimit => (icmpv4::kind::TIME_EXCEEDED, 0),
+        Fault::Port => (icmpv4::kind::UNREACHABLE, icmpv4::unreachable::PORT),
+        Fault::Protocol => (icmpv4::kind::UNREACHABLE, icmpv4::unreachable::PROTOCOL),
     };
-    put(body, 0, [icmpv4::kind::UNREACHABLE, code, 0, 0, 0, 0, 0, 0]);
+    put(body, 0, [kind, code, 0, 0, 0, 0, 0, 0]);
     Icmpv4Packet::new_checked(body).ok()?.fill_checksum();
     Some(build::V4 + icmpv4::HEADER_LEN + len)
 }
@@ -91,6 +97,8 @@ pub(super) fn error6(
     let header = Header6 { source, destination, next: ipproto::ICMPV6, class: 0, hops: build::TTL };
     let (kind, code, pointer) = match fault {
         Fault::NoRoute => (icmpv6::kind::UNREACHABLE, icmpv6::unreachable::NO_ROUTE, 0),
+        Fault::NoNeighbour => (icmpv6::kind::UNREACHABLE, icmpv6::unreachable::ADDRESS, 0),
+        Fault::HopLimit => (icmpv6::kind::TIME_EXCEEDED, 0, 0),
         Fault::Port => (icmpv6::kind::UNREACHABLE, icmpv6::unreachable::PORT, 0),
         Fault::Protocol if quoted.extensions().next().is_some() => return None,
         Fault::Protocol => (icmpv6::kind::PARAMETER_PROBLEM, UNKNOWN_NEXT_HEADER, NEXT_HEADER_AT),

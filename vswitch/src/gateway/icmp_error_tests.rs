@@ -5,8 +5,13 @@ use super::super::samples::{
 };
 use super::*;
 
-const FAULTS: [(Fault, [u8; 2], [u8; 2]); 3] =
-    [(Fault::NoRoute, [3, 0], [1, 0]), (Fault::Port, [3, 3], [1, 4]), (Fault::Protocol, [3, 2], [4, 1])];
+const FAULTS: [(Fault, [u8; 2], [u8; 2]); 5] = [
+    (Fault::NoRoute, [3, 0], [1, 0]),
+    (Fault::NoNeighbour, [3, 1], [1, 3]),
+    (Fault::HopLimit, [11, 0], [3, 0]),
+    (Fault::Port, [3, 3], [1, 4]),
+    (Fault::Protocol, [3, 2], [4, 1]),
+];
 
 fn link() -> Link {
     Link { to: samples::host_mac(), from: samples::gateway_mac() }

@@ -40,5 +40,6 @@ mod udp;
 
 pub use config::{Beyond, DhcpConfig, Endpoint, GatewayConfig, link_local};
 pub use dns::{DnsConfig, DnsHandler, DnsQuery, DnsReply, Transport};
+pub use icmp_error::Fault;
 pub use port::{Gateway, GatewayReceive, GatewayTransmit, gateway_port, gateway_port_with_host};
 pub use stats::GatewayStats;

@@ -238,11 +238,13 @@ impl Transmit for GatewayTransmit {
         }
         match class {
             Class::Beyond => {
-                if let Some(beyond) = &state.config.beyond {
-                    return beyond.forward(worker, frame, scratch);
+                let beyond = state.config.beyond.as_ref();
+                let forwarded =
+                    beyond.map_or(Err(DropReason::NoRoute), |b| b.forward(worker, frame, scratch));
+                if let Err(DropReason::NoRoute | DropReason::NoNeighbour | DropReason::HopLimit) = forwarded {
+                    self.refuse(frame, scratch);
                 }
-                self.refuse(frame, scratch);
-                Err(DropReason::NoRoute)
+                forwarded
             }
             Class::Local => each(frame, scratch, |wire| self.ask(wire)),
             Class::DnsUdp => each(frame, scratch, |wire| dns::take_udp(shared, &state, wire)),

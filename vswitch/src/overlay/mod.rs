@@ -6,6 +6,7 @@
 
 mod answers;
 mod port;
+mod router;
 mod trunk;
 
 use std::net::IpAddr;
@@ -20,6 +21,7 @@ use vxlan::{
 use crate::dataplane::{AddPortError, Bridge, Port, PortConfig, Receive, Switch, TrunkId};
 use answers::Answers;
 use port::VxlanTransmit;
+pub use router::Router;
 use trunk::{Attachment, VxlanTrunk};
 
 /// Why an overlay could not be set up.

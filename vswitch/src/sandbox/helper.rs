@@ -12,6 +12,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
 use std::thread;
 
+use ipnet::IpNet;
 use nix::errno::Errno;
 
 use super::channel::{Channel, ChannelError};
@@ -100,14 +101,20 @@ fn default_route(place: &Place, route: &DefaultRoute) -> Result<(), HelperError>
 }
 
 fn add_default_routes(inside: &mut Netlink, index: u32, gateways: &[IpAddr]) -> Result<(), HelperError> {
-    for gateway in gateways {
-        match inside.add_default_route(index, *gateway) {
-            // A namespace that has a way out keeps it.
-            Err(NetlinkError::Refused { error, .. }) if error.raw_os_error() == Some(libc::EEXIST) => {}
-            other => other?,
-        }
+    gateways.iter().try_for_each(|gateway| add_route(inside, index, None, *gateway))
+}
+
+/// A namespace that has such a route keeps it.
+fn add_route(
+    inside: &mut Netlink,
+    index: u32,
+    to: Option<IpNet>,
+    gateway: IpAddr,
+) -> Result<(), HelperError> {
+    match inside.add_route(index, to, gateway) {
+        Err(NetlinkError::Refused { error, .. }) if error.raw_os_error() == Some(libc::EEXIST) => Ok(()),
+        other => Ok(other?),
     }
-    Ok(())
 }
 
 fn set_up(
@@ -138,6 +145,9 @@ fn set_up(
             inside.add_address(index, *address)?;
         }
         inside.set_up(index)?;
+        for (subnet, gateway) in &port.routes {
+            add_route(&mut inside, index, Some(*subnet), *gateway)?;
+        }
         add_default_routes(&mut inside, index, &port.gateways)?;
     }
     let made = taps.iter().map(|tap| MadePort { offloads: tap.offloads, queues: tap.queues.len() }).collect();

@@ -189,11 +189,11 @@ impl Netlink {
             .map(drop)
     }
 
-    /// Adds a default route.
+    /// Adds a route to a subnet, or the default route.
     ///
     /// # Errors
     /// [`NetlinkError`].
-    pub fn add_default_route(&mut self, index: u32, gateway: IpAddr) -> Result<(), NetlinkError> {
+    pub fn add_route(&mut self, index: u32, to: Option<IpNet>, gateway: IpAddr) -> Result<(), NetlinkError> {
         let mut message = RouteMessage::default();
         message.header.address_family = family(gateway);
         message.header.table = RouteHeader::RT_TABLE_MAIN;
@@ -202,7 +202,14 @@ impl Netlink {
         message.header.kind = RouteType::Unicast;
         message.attributes.push(RouteAttribute::Gateway(RouteAddress::from(gateway)));
         message.attributes.push(RouteAttribute::Oif(index));
-        let what = format!("add the default route via {gateway}");
+        let what = match to {
+            Some(subnet) => {
+                message.header.destination_prefix_length = subnet.prefix_len();
+                message.attributes.push(RouteAttribute::Destination(subnet.network().into()));
+                format!("add a route to {subnet} via {gateway}")
+            }
+            None => format!("add the default route via {gateway}"),
+        };
         self.exchange(&what, RouteNetlinkMessage::NewRoute(message), NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL)
             .map(drop)
     }

@@ -25,6 +25,9 @@ pub struct PortSpec {
     pub addresses: Vec<IpNet>,
     /// Default routes go there.
     pub gateways: Vec<IpAddr>,
+    /// Further subnets of the network, and the neighbour that routes to each.
+    #[serde(default)]
+    pub routes: Vec<(IpNet, IpAddr)>,
     /// TAP queues.
     pub queues: usize,
 }

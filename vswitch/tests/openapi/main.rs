@@ -204,7 +204,7 @@ async fn bridges(server: &Server) {
     server.expect(204, "DELETE", &format!("{fdb}/02:00:00:00:00:01?vlan=0")).await;
     server.expect(404, "DELETE", &format!("{fdb}/02:00:00:00:00:01")).await;
     server.expect(400, "DELETE", &format!("{fdb}/ff:ff:ff:ff:ff:ff")).await;
-    let table = server.daemon.bridge("my-net").unwrap().1;
+    let table = server.daemon.bridges("my-net").unwrap().1.remove(0);
     let port = table.ports().iter().find(|port| port.owner() == "web").unwrap().no();
     let station = |n: u16| Station { mac: MacAddr([2, 0, 0, 1, (n >> 8) as u8, n as u8]), vlan: 0 };
     assert!((0..u16::MAX).any(|n| !table.fdb().set_static(station(n), port, Switch::now())));

@@ -18,7 +18,7 @@ use crate::control::error::ControlError;
 use crate::control::{watch, wire};
 use crate::dataplane::capture::Scope;
 use crate::dataplane::fdb::Station;
-use crate::dataplane::{Port, Switch};
+use crate::dataplane::{Bridge, Port, Switch};
 
 pub(super) fn routes() -> Routes {
     Routes::default()
@@ -34,12 +34,13 @@ pub(super) fn routes() -> Routes {
 }
 
 async fn bridges(State(daemon): App) -> Json<Value> {
-    Json(daemon.networks().iter().filter_map(wire::bridge).collect())
+    Json(daemon.networks().iter().flat_map(wire::bridges).collect())
 }
 
 async fn fdb(State(daemon): App, Id(net): Id<String>) -> Answer {
-    let (view, bridge) = daemon.bridge(&net)?;
-    Ok(Json(wire::fdb(&view, &bridge)).into_response())
+    let (view, bridges) = daemon.bridges(&net)?;
+    let entries = bridges.iter().flat_map(|bridge| wire::fdb(&view, bridge));
+    Ok(Json(entries.collect::<Value>()).into_response())
 }
 
 #[derive(Deserialize)]
@@ -68,12 +69,13 @@ async fn fdb_add(
     Id(net): Id<String>,
     input::Json(e): input::Json<StaticEntry>,
 ) -> Answer {
-    let (_, bridge) = daemon.bridge(&net)?;
+    let (_, bridges) = daemon.bridges(&net)?;
     let station = Station { mac: mac(&e.mac)?, vlan: vlan(e.vlan)? };
     let port = find_port(&daemon, &e.port)?;
-    if !bridge.ports().iter().any(|p| p.uid() == port.uid()) {
+    let on = |bridge: &&Arc<Bridge>| bridge.ports().iter().any(|p| p.uid() == port.uid());
+    let Some(bridge) = bridges.iter().find(on) else {
         return Err(ControlError::Invalid(format!("{} is not on network {net}", e.port)));
-    }
+    };
     if !bridge.fdb().set_static(station, port.no(), Switch::now()) {
         return Err(ControlError::Conflict("the forwarding table is full".into()));
     }
@@ -87,14 +89,15 @@ async fn fdb_add(
 
 async fn fdb_delete(State(daemon): App, Id((net, address)): Id<(String, String)>, p: Params) -> Answer {
     let station = Station { mac: mac(&address)?, vlan: vlan(p.number("vlan")?.unwrap_or(0))? };
-    if !daemon.bridge(&net)?.1.fdb().remove(station) {
+    let removed = daemon.bridges(&net)?.1.iter().filter(|bridge| bridge.fdb().remove(station)).count();
+    if removed == 0 {
         return Err(ControlError::NotFound(format!("{address} is not in the table of {net}")));
     }
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 async fn flush(State(daemon): App, Id(net): Id<String>) -> Answer {
-    let flushed = daemon.bridge(&net)?.1.fdb().flush();
+    let flushed: usize = daemon.bridges(&net)?.1.iter().map(|bridge| bridge.fdb().flush()).sum();
     Ok(Json(json!({"Flushed": flushed})).into_response())
 }
 
@@ -111,7 +114,8 @@ async fn ageing(State(daemon): App, Id(net): Id<String>, input::Json(a): input::
 
 /// A port by `CONTAINER:INTERFACE`, or by its container alone.
 fn find_port(daemon: &Daemon, text: &str) -> Result<Arc<Port>, ControlError> {
-    for bridge in daemon.networks().into_iter().filter_map(|network| network.bridge) {
+    for bridge in daemon.networks().into_iter().flat_map(|network| network.bridges) {
+        let bridge = bridge.bridge;
         if let Some(port) = bridge.ports().iter().find(|p| p.name() == text) {
             return Ok(port.clone());
         }
@@ -138,8 +142,8 @@ fn scope(daemon: &Daemon, text: &str) -> Result<Scope, ControlError> {
     if !ports.is_empty() {
         return Ok(Scope::Ports(ports.iter().map(|p| p.port.uid()).collect()));
     }
-    match daemon.bridge(text) {
-        Ok((_, bridge)) => Ok(Scope::Bridge(bridge.uid())),
+    match daemon.bridges(text) {
+        Ok((_, bridges)) => Ok(Scope::Bridges(bridges.iter().map(|bridge| bridge.uid()).collect())),
         Err(_) => Err(ControlError::NotFound(format!("no container, port or network is named {text}"))),
     }
 }

@@ -1,6 +1,6 @@
 //! Claims of addresses and names: the choice, the transaction, and what its outcome means.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::schema::{Key, NameClaim, Second, SharedEndpoint, Value, decode, encod
 use super::state::{Claim, NameHold, State};
 use super::{ClusterError, EndpointWish, contention};
 use crate::control::kv::{Change, Condition, Entry, Outcome};
-use crate::control::net::{NetError, NetworkRecord, Pool, PoolError};
+use crate::control::net::{IpamConfig, NetError, NetworkRecord, Pool, PoolError};
 
 /// What became of a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,11 +39,16 @@ impl State {
     fn choose_v4(
         &mut self,
         network: &NetworkRecord,
-        derived: bool,
+        wish: &EndpointWish,
         level: u32,
     ) -> Result<Ipv4Net, ClusterError> {
         let mut pools = Vec::new();
-        for config in network.active().filter(|config| config.is_v4()) {
+        for segment in network.segments() {
+            // Who asks for an IPv6 address says by it which IPv4 subnet goes with it.
+            let v6 = |address: Ipv6Addr| segment.iter().any(|c| c.subnet.contains(&IpAddr::from(address)));
+            let Some(config) = segment.first().filter(|c| c.is_v4() && wish.ipv6.is_none_or(v6)) else {
+                continue;
+            };
             let mut pool = config.pool().map_err(|error| network.refused(4, None, error))?;
             for (address, _) in self.picture.addresses(&network.id) {
                 let _ = pool.claim(address.into());
@@ -52,6 +57,12 @@ impl State {
                 let _ = pool.claim(address.into());
             }
             pools.push(pool);
+        }
+        // A wished IPv6 address that is in no subnet is what is refused, not want of IPv4 ones.
+        if let Some(wanted) = wish.ipv6.map(IpAddr::from)
+            && network.config_of(wanted).is_none()
+        {
+            return Err(network.refused(6, Some(wanted), PoolError::Outside).into());
         }
         let window = contention::window(level, self.picture.nodes().count());
         loop {
@@ -71,7 +82,7 @@ impl State {
             };
             // The Ethernet address that comes with it may have been asked for by value.
             let mac = Second::Mac(MacAddr::from_ipv4(address));
-            if derived && self.picture.get(&Key::Second(network.id.clone(), mac)).is_some() {
+            if wish.mac.is_none() && self.picture.get(&Key::Second(network.id.clone(), mac)).is_some() {
                 continue;
             }
             let full = |_| network.refused(4, None, PoolError::Exhausted).into();
@@ -97,12 +108,15 @@ impl State {
     fn choose_v6(
         &self,
         network: &NetworkRecord,
-        wanted: Option<std::net::Ipv6Addr>,
+        wanted: Option<Ipv6Addr>,
+        ipv4: Ipv4Addr,
         mac: MacAddr,
     ) -> Result<Option<Ipv6Net>, ClusterError> {
         let wanted = wanted.map(IpAddr::from);
         let refused = |error| ClusterError::from(network.refused(6, wanted, error));
-        let Some(config) = network.v6() else {
+        let has = |segment: &Vec<&IpamConfig>| segment.iter().any(|c| c.subnet.contains(&IpAddr::from(ipv4)));
+        let segment = network.segments().into_iter().find(has).unwrap_or_default();
+        let Some(config) = segment.into_iter().find(|config| !config.is_v4()) else {
             return if wanted.is_some() { Err(refused(PoolError::Outside)) } else { Ok(None) };
         };
         let mut pool: Pool = config.pool().map_err(refused)?;
@@ -126,14 +140,14 @@ impl State {
         let network = network.ok_or_else(|| ClusterError::NoNetwork(wish.network.clone()))?;
         let ipv4 = match wish.ipv4 {
             Some(wanted) => self.wished_v4(&network.record, wanted)?,
-            None => self.choose_v4(&network.record, wish.mac.is_none(), level)?,
+            None => self.choose_v4(&network.record, wish, level)?,
         };
         let mac = wish.mac.unwrap_or_else(|| MacAddr::from_ipv4(ipv4.addr()));
         let endpoint = SharedEndpoint {
             id: wish.id.clone(),
             network: wish.network.clone(),
             ipv4,
-            ipv6: self.choose_v6(&network.record, wish.ipv6, mac)?,
+            ipv6: self.choose_v6(&network.record, wish.ipv6, ipv4.addr(), mac)?,
             mac: mac.to_string(),
             container: wish.container.clone(),
             name: wish.name.clone(),

@@ -247,3 +247,54 @@ fn a_full_subnet_and_a_network_that_is_gone_are_said_to_be_so() {
     lab.watch();
     assert_eq!(claim(&mut lab, wish(3)), Err(ClusterError::NoNetwork(id(1))));
 }
+
+/// Network 1 with these subnets, of which the first of each IP version go together.
+fn subnets(lab: &mut Lab, all: &[&str]) {
+    let mut shared = network(1, "demo", all[0]);
+    for (number, subnet) in all.iter().enumerate().skip(1) {
+        let more = network(1, "demo", subnet);
+        shared.record.ipam.config.extend(more.record.ipam.config);
+        if !subnet.contains(':') {
+            shared.vnis.insert(subnet.parse().unwrap(), 256 + number as u32);
+        }
+    }
+    shared.record.enable_ipv6 = all.iter().any(|subnet| subnet.contains(':'));
+    lab.put(&Key::Network(id(1)), encode(&shared));
+    lab.watch();
+}
+
+#[test]
+fn the_next_subnet_is_used_when_one_is_full_or_an_address_of_it_is_asked_for() {
+    let mut lab = Lab::new();
+    subnets(&mut lab, &["10.0.0.0/30", "10.0.1.0/24"]);
+    assert_eq!(address(&mut lab, wish(1)), "10.0.0.2/30");
+    assert_eq!(address(&mut lab, wish(2)), "10.0.1.2/24");
+    let wished = EndpointWish { ipv4: Some(Ipv4Addr::new(10, 0, 1, 77)), ..wish(3) };
+    assert_eq!(address(&mut lab, wished), "10.0.1.77/24");
+    let outside = EndpointWish { ipv4: Some(Ipv4Addr::new(10, 0, 2, 2)), ..wish(4) };
+    assert!(claim(&mut lab, outside).unwrap_err().to_string().contains("does not belong to any"));
+    lab.state.claims.remove(&id(1));
+    lab.work();
+    assert_eq!(address(&mut lab, wish(5)), "10.0.0.2/30");
+}
+
+#[test]
+fn an_ipv6_address_is_of_the_subnet_that_goes_with_the_ipv4_address() {
+    let mut lab = Lab::new();
+    subnets(&mut lab, &["10.0.0.0/24", "10.0.1.0/24", "fd00:1::/64", "fd00:2::/64"]);
+    let both = |lab: &mut Lab, wish| {
+        let held = claim(lab, wish).unwrap();
+        (held.ipv4.to_string(), held.ipv6.unwrap().to_string())
+    };
+    let pair = |v4: &str, v6: &str| (v4.to_owned(), v6.to_owned());
+    assert_eq!(both(&mut lab, wish(1)), pair("10.0.0.2/24", "fd00:1::242:a00:2/64"));
+    let second = EndpointWish { ipv4: Some(Ipv4Addr::new(10, 0, 1, 7)), ..wish(2) };
+    assert_eq!(both(&mut lab, second), pair("10.0.1.7/24", "fd00:2::242:a00:107/64"));
+    let by_v6 = EndpointWish { ipv6: Some("fd00:2::9".parse().unwrap()), ..wish(3) };
+    assert_eq!(both(&mut lab, by_v6), pair("10.0.1.2/24", "fd00:2::9/64"));
+    let (v4, v6) = (Some(Ipv4Addr::new(10, 0, 0, 9)), Some("fd00:2::a".parse().unwrap()));
+    let crossed = claim(&mut lab, EndpointWish { ipv4: v4, ipv6: v6, ..wish(4) }).unwrap_err();
+    assert!(crossed.to_string().contains("fd00:2::a"), "{crossed}");
+    let nowhere = EndpointWish { ipv6: Some("fd00:3::1".parse().unwrap()), ..wish(5) };
+    assert!(claim(&mut lab, nowhere).unwrap_err().to_string().contains("does not belong to any"));
+}

@@ -32,24 +32,20 @@ fn complete(record: NetworkRecord, others: &[SharedNetwork]) -> Result<SharedNet
     }
     let taken: BTreeMap<u32, &str> =
         others.iter().flat_map(|o| o.vnis.values().map(|vni| (*vni, o.record.name.as_str()))).collect();
-    let mut subnets: Vec<IpNet> =
-        record.active().map(|config| config.subnet).filter(|net| matches!(net, IpNet::V4(_))).collect();
-    let mut vnis = BTreeMap::new();
-    let mut given = BTreeSet::new();
-    if let Some(wanted) = record.vni() {
-        if let Some(owner) = taken.get(&wanted.get()) {
-            return Err(NetError::VniInUse(wanted, (*owner).to_owned()).into());
-        }
-        if !subnets.is_empty() {
-            vnis.insert(subnets.remove(0), wanted.get());
-            given.insert(wanted.get());
+    let subnets = record.active().map(|config| config.subnet).filter(|net| matches!(net, IpNet::V4(_)));
+    let wanted = record.vnis();
+    for vni in &wanted {
+        if let Some(owner) = taken.get(&vni.get()) {
+            return Err(NetError::VniInUse(*vni, (*owner).to_owned()).into());
         }
     }
-    for subnet in subnets {
-        let free = (FIRST_VNI..=Vni::MAX.get()).find(|vni| !taken.contains_key(vni) && !given.contains(vni));
-        let free = free.ok_or_else(|| ClusterError::NotOurs("every VNI is in use".into()))?;
-        vnis.insert(subnet, free);
-        given.insert(free);
+    let asked: BTreeSet<u32> = wanted.iter().map(|vni| vni.get()).collect();
+    let mut free =
+        (FIRST_VNI..=Vni::MAX.get()).filter(|vni| !taken.contains_key(vni) && !asked.contains(vni));
+    let mut vnis = BTreeMap::new();
+    for (number, subnet) in subnets.enumerate() {
+        let vni = wanted.get(number).map(|vni| vni.get()).or_else(|| free.next());
+        vnis.insert(subnet, vni.ok_or_else(|| ClusterError::NotOurs("every VNI is in use".into()))?);
     }
     Ok(SharedNetwork { record, vnis })
 }
@@ -184,5 +180,43 @@ impl Cluster {
                 Err(ClusterError::HasEndpoints { name, id: id.into() })
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::network;
+    use super::*;
+
+    /// A network with these subnets and numbers asked for, and the numbers it gets.
+    fn given(
+        subnets: &[&str],
+        options: &[(&str, &str)],
+        others: &[SharedNetwork],
+    ) -> Result<Vec<u32>, String> {
+        let configs = subnets.iter().flat_map(|subnet| network(7, "new", subnet).record.ipam.config);
+        let mut record = network(7, "new", "10.9.0.0/24").record;
+        record.ipam.config = configs.collect();
+        record.options = options.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let shared = complete(record, others).map_err(|error| error.to_string())?;
+        decode(&Key::Network(shared.id().to_owned()), &encode(&shared))?;
+        Ok(subnets.iter().filter_map(|subnet| shared.vnis.get(&subnet.parse().ok()?).copied()).collect())
+    }
+
+    #[test]
+    fn each_subnet_gets_the_first_free_number_in_the_order_of_the_request() {
+        let (a, b) = ("10.2.0.0/24", "10.1.0.0/24");
+        let taken = |vni| SharedNetwork {
+            vnis: [("10.0.0.0/24".parse().unwrap(), vni)].into(),
+            ..network(1, "old", "10.0.0.0/24")
+        };
+        assert_eq!(given(&[a, b], &[], &[]), Ok(vec![256, 257]));
+        assert_eq!(given(&[a, b], &[], &[taken(257)]), Ok(vec![256, 258]));
+        assert_eq!(given(&[a, b], &[("vni", "256")], &[]), Ok(vec![256, 257]));
+        assert_eq!(given(&[a, b], &[("vni", "900")], &[]), Ok(vec![900, 256]));
+        let list = "com.docker.network.driver.overlay.vxlanid_list";
+        assert_eq!(given(&[a, b], &[(list, "300,299")], &[]), Ok(vec![300, 299]));
+        let refused = given(&[a, b], &[(list, "300,299")], &[taken(299)]).unwrap_err();
+        assert!(refused.contains("299") && refused.contains("old"), "{refused}");
     }
 }

@@ -3,7 +3,7 @@
 //! Nothing that is read there is trusted: whoever has a shell can write anything. A value that is not
 //! what its key promises is an error with a sentence; it is counted, and left as it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -15,6 +15,7 @@ use vxlan::Vni;
 
 use crate::control::id;
 use crate::control::net::NetworkRecord;
+use crate::control::net::driver::MAX_OVERLAY_SUBNETS;
 
 /// The layout's version: the value of the key `version`.
 pub const SCHEMA: u32 = 1;
@@ -342,12 +343,17 @@ fn network(id: &str, network: SharedNetwork) -> Result<SharedNetwork, String> {
     let v4: Vec<IpNet> =
         record.active().map(|c| c.subnet).filter(|net| matches!(net, IpNet::V4(_))).collect();
     check(!v4.is_empty(), "it has no IPv4 subnet")?;
+    check(v4.len() <= MAX_OVERLAY_SUBNETS, "it has too many subnets")?;
+    let v6 = record.active().count() - v4.len();
+    check(v6 == 0 || v6 == v4.len(), "not each of its IPv4 subnets has an IPv6 subnet")?;
     for config in record.active() {
         check(config.subnet == config.subnet.trunc(), "a subnet has bits of a host")?;
         config.pool().map_err(|error| format!("its addresses contradict each other: {error}"))?;
     }
     check(network.vnis.keys().eq(sorted(&v4).iter()), "not each of its IPv4 subnets has a VNI")?;
     check(network.vnis().count() == network.vnis.len(), "a VNI is out of range")?;
+    let different: BTreeSet<u32> = network.vnis.values().copied().collect();
+    check(different.len() == network.vnis.len(), "two of its subnets have one VNI")?;
     Ok(network)
 }
 

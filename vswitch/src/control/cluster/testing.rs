@@ -33,7 +33,7 @@ pub(super) fn network(number: u64, name: &str, subnet: &str) -> SharedNetwork {
     let subnet: IpNet = subnet.parse().unwrap();
     let gateway = match subnet {
         IpNet::V4(net) => net.hosts().next().map(Into::into),
-        IpNet::V6(net) => net.hosts().next().map(Into::into),
+        IpNet::V6(net) => net.hosts().nth(1).map(Into::into),
     };
     let config = IpamConfig { subnet, ip_range: None, gateway, aux: BTreeMap::new() };
     let record = NetworkRecord {

@@ -548,6 +548,7 @@ impl Books {
             mtu: network.record.mtu(),
             addresses: endpoint.networks().collect::<Vec<IpNet>>(),
             gateways: if way_out { endpoint.gateways() } else { Vec::new() },
+            routes: network.record.routes_of(&endpoint.addresses()),
             queues: record.queues,
         })
     }

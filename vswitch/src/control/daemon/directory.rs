@@ -1,151 +1,26 @@
 //! What networks and the name service are told of endpoints: whole entries, as they come and go.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use ipnet::IpNet;
 use nat::config::InsideConfig;
-use packet::MacAddr;
-use parking_lot::Mutex;
 
-use super::advertise::Advertiser;
-use super::host_interface::HostInterface;
+use super::fabric::{Askers, gateway_configuration};
 use super::{Books, Daemon};
-use crate::control::error::ControlError;
-use crate::control::id;
 use crate::control::net::NetworkRecord;
 use crate::control::record::{Container, Endpoint};
 use crate::dataplane::policy::{Opening, Policy};
-use crate::dataplane::{Bridge, Port, PortConfig, Receive, Switch};
-use crate::gateway::{self, Beyond, DhcpConfig, DnsConfig, DnsQuery, DnsReply, Gateway, GatewayConfig};
+use crate::gateway::{self, DnsConfig, DnsQuery, DnsReply};
 use crate::names::{self, Attached, NetworkNames, Resolver, Service, View};
 
 /// Bytes of the headers of a UDP datagram over IPv6, and so more than over IPv4.
 const UDP_OVER_IPV6: u32 = 48;
 
-/// What switches a network, and what answers on it.
-pub(super) struct Fabric {
-    pub(super) bridge: Arc<Bridge>,
-    pub(super) gateway: Arc<Gateway>,
-    _advertiser: Option<Advertiser>,
-    gateway_port: Arc<Port>,
-    host: Option<HostInterface>,
-    pub(super) names: Arc<NetworkNames>,
-    askers: Arc<Askers>,
-}
-
-/// What each station of a network may resolve at its gateway, by its Ethernet address.
-#[derive(Default)]
-struct Askers(Mutex<HashMap<MacAddr, Arc<View>>>);
-
-impl Askers {
-    fn set(&self, endpoint: &Endpoint, view: &Arc<View>) {
-        if let Ok(mac) = endpoint.mac.parse() {
-            self.0.lock().insert(mac, view.clone());
-        }
-    }
-
-    fn get(&self, mac: MacAddr) -> Option<Arc<View>> {
-        self.0.lock().get(&mac).cloned()
-    }
-}
-
-impl Fabric {
-    /// Sets a network's switching up, with an interface of the host's on it or not.
-    pub(super) fn new(
-        switch: &Switch,
-        resolver: &Arc<Resolver>,
-        beyond: Option<Arc<dyn Beyond>>,
-        record: &NetworkRecord,
-        host_interface: bool,
-    ) -> Result<Self, ControlError> {
-        let failed =
-            |e: &dyn std::fmt::Display| ControlError::Failed(format!("network {}: {e}", record.name));
-        let names = NetworkNames::new(&record.name);
-        let bridge = switch.add_bridge(&crate::dataplane::BridgeConfig::default());
-        bridge.fdb().set_ageing(record.ageing);
-        if !record.icc() {
-            bridge.set_policy(Some(Policy::default()));
-        }
-        let askers = Arc::new(Askers::default());
-        let dns = name_service(resolver, record, &names, &askers);
-        let beyond = beyond.filter(|_| record.has_way_out());
-        let config = GatewayConfig { dns, beyond, ..configuration(record) };
-        let (mac, with_v6) = (config.mac, !config.v6.is_empty());
-        let mut queues: Vec<Box<dyn Receive>> = Vec::new();
-        let (host, made) = if host_interface {
-            let subnets: Vec<IpNet> = record.active().map(|config| config.subnet).collect();
-            let (host, transmit, queue) = HostInterface::make(&record.bridge_name(), &config, &subnets)?;
-            queues.extend(queue);
-            (Some(host), gateway::gateway_port_with_host(config, Box::new(transmit)))
-        } else {
-            (None, gateway::gateway_port(config))
-        };
-        let (gateway, transmit, receive) = made.map_err(|e| failed(&e))?;
-        queues.insert(0, Box::new(receive));
-        let port = PortConfig {
-            owner: "gateway".into(),
-            interface: record.bridge_name(),
-            mtu: record.mtu(),
-            trusted: true,
-        };
-        let gateway_port =
-            switch.add_port(&bridge, port, Box::new(transmit), queues).map_err(|e| failed(&e))?;
-        // Nobody else is ever taken for the gateway.
-        let station = crate::dataplane::fdb::Station { mac, vlan: 0 };
-        bridge.fdb().set_static(station, gateway_port.no(), Switch::now());
-        let gateway = Arc::new(gateway);
-        let runtime = tokio::runtime::Handle::try_current().ok().filter(|_| with_v6);
-        let advertiser = runtime.map(|runtime| Advertiser::start(&runtime, &gateway));
-        Ok(Self { bridge, gateway, _advertiser: advertiser, gateway_port, host, names, askers })
-    }
-
-    pub(super) fn tear_down(&self, switch: &Switch) {
-        switch.remove_port(&self.bridge, &self.gateway_port);
-        // After the port: an interface that goes by itself is worth a warning.
-        if let Some(host) = &self.host {
-            host.remove();
-        }
-    }
-
-    /// An endpoint has come up.
-    pub(super) fn enter(&self, record: &Container, endpoint: &Endpoint) {
-        self.name(record, endpoint);
-        let Ok(mac) = endpoint.mac.parse::<MacAddr>() else { return };
-        self.gateway.set_endpoint(
-            mac,
-            &gateway::Endpoint {
-                address: endpoint.v4.map(|net| net.addr()),
-                hostname: Some(record.hostname.clone()),
-                search: record.dns.search.clone(),
-            },
-        );
-        self.gateway.announce(&endpoint.addresses(), mac);
-    }
-
-    /// Sets the names of an endpoint.
-    pub(super) fn name(&self, record: &Container, endpoint: &Endpoint) {
-        let mut names = vec![record.name.clone(), id::short(&record.id).to_owned()];
-        names.extend(endpoint.wished.aliases.iter().cloned());
-        self.names.set(&endpoint.id, &record.name, &names, &endpoint.addresses());
-    }
-
-    /// An endpoint has gone.
-    pub(super) fn leave(&self, endpoint: &Endpoint) {
-        self.names.remove(&endpoint.id);
-        if let Ok(mac) = endpoint.mac.parse() {
-            self.gateway.remove_endpoint(mac);
-            self.askers.0.lock().remove(&mac);
-        }
-    }
-}
-
 /// Who answers DNS at a network's gateway: a container as its own name service would, others with the
 /// network's names and what is known outside.
-fn name_service(
+pub(super) fn name_service(
     resolver: &Arc<Resolver>,
     record: &NetworkRecord,
     names: &Arc<NetworkNames>,
@@ -186,7 +61,8 @@ pub(super) fn translation(
     host_interface: bool,
     map_host_loopback: bool,
 ) -> InsideConfig {
-    let gateway = configuration(record);
+    let configs: Vec<_> = record.active().collect();
+    let gateway = gateway_configuration(record, &configs);
     let mut config = InsideConfig::new(gateway.mac);
     config.addresses = endpoint.addresses();
     config.mac = endpoint.mac.parse().ok();
@@ -216,36 +92,6 @@ pub(super) fn translation(
         None => {}
     }
     config
-}
-
-fn configuration(record: &NetworkRecord) -> GatewayConfig {
-    let (mut v4, mut v6) = (Vec::new(), Vec::new());
-    for config in record.active() {
-        let own = config.gateway.and_then(|a| IpNet::new(a, config.subnet.prefix_len()).ok());
-        match own {
-            Some(IpNet::V4(net)) => v4.push(net),
-            Some(IpNet::V6(net)) => v6.push(net),
-            None => {}
-        }
-    }
-    let mac = v4.first().map_or_else(
-        || {
-            // Of no address: as good as any that no container is given.
-            let digits = record.id.get(..8).and_then(|hex| u32::from_str_radix(hex, 16).ok());
-            MacAddr::from_ipv4(std::net::Ipv4Addr::from(digits.unwrap_or(1)))
-        },
-        |net| MacAddr::from_ipv4(net.addr()),
-    );
-    GatewayConfig {
-        mac,
-        v4,
-        v6,
-        mtu: record.mtu(),
-        router: record.has_way_out(),
-        dns: None,
-        dhcp: Some(DhcpConfig::default()),
-        beyond: None,
-    }
 }
 
 /// The name service of one container; it ends when this is dropped.
@@ -295,14 +141,17 @@ impl Books {
                 }
             }
         }
-        fabric.bridge.set_policy(Some(Policy::new(openings)));
+        // Only networks of this host keep stations apart, and those are one segment.
+        if let [segment, ..] = fabric.segments() {
+            segment.bridge.set_policy(Some(Policy::new(openings)));
+        }
     }
 
     /// Tells the gateways of a container's networks what it may resolve.
     pub(super) fn tell_gateways(&self, record: &Container, view: &Arc<View>) {
         for endpoint in &record.endpoints {
             if let Some(fabric) = self.networks.get(&endpoint.network_id).and_then(|n| n.fabric.as_ref()) {
-                fabric.askers.set(endpoint, view);
+                fabric.show(endpoint, view);
             }
         }
     }

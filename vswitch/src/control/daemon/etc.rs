@@ -155,8 +155,10 @@ impl Books {
 
     /// The addresses of its networks' gateways, as many as a resolver asks (resolv.conf(5)).
     fn gateways_of(&self, record: &Container) -> Vec<String> {
-        let networks = record.interfaces().filter_map(|e| self.networks.get(&e.network_id));
-        let addresses = networks.filter_map(|network| network.record.v4()?.gateway);
+        let addresses = record.interfaces().filter_map(|endpoint| {
+            let network = &self.networks.get(&endpoint.network_id)?.record;
+            network.config_of(endpoint.v4?.addr().into())?.gateway
+        });
         addresses.take(3).map(|a| a.to_string()).collect()
     }
 

@@ -4,6 +4,7 @@ mod advertise;
 mod create;
 mod directory;
 mod etc;
+mod fabric;
 mod host_interface;
 mod life;
 mod networks;
@@ -21,6 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use ipnet::IpNet;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
@@ -36,7 +38,6 @@ use super::store::Store;
 use crate::dataplane::{Bridge, Port, Switch};
 use crate::names::Resolver;
 use crate::outside::{Inside, Outside, Subnets};
-use crate::overlay::OverlayNetwork;
 use crate::sandbox::spec::ShimRequest;
 
 pub use directory::Directory;
@@ -162,9 +163,7 @@ struct Network {
     /// The addresses of each of its subnets.
     pools: Vec<Pool>,
     /// Its switching, where it has any.
-    fabric: Option<directory::Fabric>,
-    /// Its tunnels to other hosts, where it spans some.
-    overlay: Option<OverlayNetwork>,
+    fabric: Option<fabric::Fabric>,
     /// What the store says of it, if it is one of all nodes.
     shared: Option<Arc<SharedNetwork>>,
     /// Its endpoints on other nodes.
@@ -172,6 +171,17 @@ struct Network {
 }
 
 impl Network {
+    /// The bridges of its segments, in their order.
+    fn bridges(&self) -> Vec<NamedBridge> {
+        let segments = self.fabric.iter().flat_map(fabric::Fabric::segments).enumerate();
+        let named = segments.map(|(number, segment)| NamedBridge {
+            name: self.record.bridge_name_of(number),
+            bridge: segment.bridge.clone(),
+            subnet: segment.subnet(),
+        });
+        named.collect()
+    }
+
     fn release(&mut self, addresses: &[IpAddr]) {
         for address in addresses {
             for pool in &mut self.pools {
@@ -256,13 +266,24 @@ pub struct Member {
     pub endpoint: super::record::Endpoint,
 }
 
+/// A bridge of a network.
+#[derive(Clone)]
+pub struct NamedBridge {
+    /// Its name.
+    pub name: String,
+    /// It.
+    pub bridge: Arc<Bridge>,
+    /// The first subnet on it.
+    pub subnet: Option<IpNet>,
+}
+
 /// A network at this moment.
 #[derive(Clone)]
 pub struct NetworkView {
     /// What is kept.
     pub record: NetworkRecord,
-    /// Its switching, where it has any.
-    pub bridge: Option<Arc<Bridge>>,
+    /// Its switching, where it has any: one for each segment.
+    pub bridges: Vec<NamedBridge>,
     /// Who is on it.
     pub members: Vec<Member>,
     /// Who is on it on other nodes.
@@ -340,7 +361,7 @@ impl Books {
             }
             _ => {}
         }
-        let bridge = self.networks.values().find(|n| n.fabric.is_some() && n.record.bridge_name() == text);
+        let bridge = self.networks.values().find(|n| n.bridges().iter().any(|bridge| bridge.name == text));
         bridge.map(|n| n.record.id.clone()).ok_or_else(|| no_network(text))
     }
 
@@ -370,7 +391,7 @@ impl Books {
     fn network_view(&self, network: &Network) -> NetworkView {
         NetworkView {
             record: network.record.clone(),
-            bridge: network.fabric.as_ref().map(|f| f.bridge.clone()),
+            bridges: network.bridges(),
             members: self.members(&network.record.id),
             far: network.far.values().cloned().collect(),
         }
@@ -566,18 +587,22 @@ impl Daemon {
         Ok(books.network_view(books.network(&id)?))
     }
 
-    /// The network with switching of its own that `text` names.
+    /// The network with switching of its own that `text` names, and its bridges, or the one that `text` names;
+    /// one at least.
     ///
     /// # Errors
     /// [`ControlError::NotFound`]; [`ControlError::Invalid`] for one without.
-    pub fn bridge(&self, text: &str) -> Result<(NetworkView, Arc<Bridge>), ControlError> {
+    pub fn bridges(&self, text: &str) -> Result<(NetworkView, Vec<Arc<Bridge>>), ControlError> {
         let view = self.network(text)?;
-        match view.bridge.clone() {
-            Some(bridge) => Ok((view, bridge)),
-            None => Err(ControlError::Invalid(format!(
+        let by_name = text != view.record.name && view.bridges.iter().any(|named| named.name == text);
+        let wanted = view.bridges.iter().filter(|named| !by_name || named.name == text);
+        let bridges: Vec<_> = wanted.map(|named| named.bridge.clone()).collect();
+        if bridges.is_empty() {
+            return Err(ControlError::Invalid(format!(
                 "network {text} has no forwarding table: it switches nothing"
-            ))),
+            )));
         }
+        Ok((view, bridges))
     }
 
     /// How a container's phase changes.
@@ -602,7 +627,7 @@ impl Daemon {
         let mut next = None;
         let bridges: Vec<Arc<Bridge>> = {
             let books = self.books.lock();
-            books.networks.values().filter_map(|n| n.fabric.as_ref()).map(|f| f.bridge.clone()).collect()
+            books.networks.values().flat_map(Network::bridges).map(|named| named.bridge).collect()
         };
         for bridge in bridges {
             bridge.fdb().sweep(now);

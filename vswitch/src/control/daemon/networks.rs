@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::directory::Fabric;
+use super::fabric::{Fabric, Segment};
 use super::{Books, Daemon, Network, NetworkView, network_key, now, off_the_runtime, shared};
 use crate::control::cluster::SharedNetwork;
 use crate::control::error::ControlError;
@@ -15,7 +15,6 @@ use crate::control::net::driver::{self, Driver};
 use crate::control::net::request::NetworkCreateRequest;
 use crate::control::net::selection::PruneFilter;
 use crate::control::net::{IpamConfig, NetError, NetworkRecord, Pool, host_routes, overlay_options};
-use crate::dataplane::Bridge;
 use crate::outside::{Apart, Outside};
 use crate::overlay::OverlayNetwork;
 
@@ -80,7 +79,6 @@ impl Daemon {
             record: record.clone(),
             pools,
             fabric: None,
-            overlay: None,
             shared: shared.cloned(),
             far: BTreeMap::new(),
         };
@@ -94,32 +92,32 @@ impl Daemon {
             network.fabric = Some(fabric?);
         }
         if record.is_overlay()
-            && let Some(fabric) = &network.fabric
+            && let Some(fabric) = &mut network.fabric
         {
-            match off_the_runtime(|| self.join(record, shared, &fabric.bridge)) {
-                Ok(overlay) => network.overlay = Some(overlay),
-                Err(error) => {
-                    self.tear_down(&network);
-                    return Err(failed(error));
-                }
+            let joined = off_the_runtime(|| fabric.join(|segment| self.join(record, shared, segment)));
+            if let Err(error) = joined {
+                self.tear_down(&network);
+                return Err(failed(error));
             }
         }
         Ok(network)
     }
 
-    /// Joins an overlay network's bridge to its other hosts.
+    /// Joins a segment of an overlay network to its other hosts.
     fn join(
         &self,
         record: &NetworkRecord,
         shared: Option<&Arc<SharedNetwork>>,
-        bridge: &Arc<Bridge>,
+        segment: &Segment,
     ) -> Result<OverlayNetwork, String> {
-        if let Some((_, vni)) = shared.and_then(|shared| shared.vnis().next()) {
-            let joined = self.tunnels.attach(&self.switch, bridge, vni, false);
+        if let Some(shared) = shared {
+            let vni = segment.subnet().and_then(|subnet| shared.vni_of(subnet.addr()));
+            let vni = vni.ok_or("a subnet has no VNI")?;
+            let joined = self.tunnels.attach(&self.switch, &segment.bridge, vni, false);
             return joined.map_err(|error| error.to_string());
         }
         match record.by_hand() {
-            Some(hand) => self.tunnels.attach_by_hand(&self.switch, bridge, &hand),
+            Some(hand) => self.tunnels.attach_by_hand(&self.switch, &segment.bridge, &hand),
             None => Err(NetError::NoPeers.to_string()),
         }
     }
@@ -191,10 +189,10 @@ impl Daemon {
 
     pub(super) fn tear_down(&self, network: &Network) {
         off_the_runtime(|| {
-            if let Some(overlay) = &network.overlay {
-                self.tunnels.detach(&self.switch, overlay);
-            }
             if let Some(fabric) = &network.fabric {
+                for overlay in fabric.segments().iter().filter_map(|segment| segment.overlay.as_ref()) {
+                    self.tunnels.detach(&self.switch, overlay);
+                }
                 fabric.tear_down(&self.switch);
             }
         });
@@ -231,7 +229,7 @@ impl Daemon {
     /// # Errors
     /// When it cannot be kept.
     pub fn set_ageing(&self, network: &str, seconds: u32) -> Result<(), ControlError> {
-        let (NetworkView { record, .. }, bridge) = self.bridge(network)?;
+        let (NetworkView { record, .. }, bridges) = self.bridges(network)?;
         let _turn = self.writing();
         let mut record = self.books.lock().network(&record.id)?.record.clone();
         record.ageing = seconds;
@@ -242,7 +240,9 @@ impl Daemon {
             self.put(&network_key(&id), &record)?;
         }
         self.books.lock().network_mut(&id)?.record = record;
-        bridge.fdb().set_ageing(seconds);
+        for bridge in bridges {
+            bridge.fdb().set_ageing(seconds);
+        }
         Ok(())
     }
 }

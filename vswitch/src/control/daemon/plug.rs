@@ -142,7 +142,8 @@ impl Daemon {
             let books = self.books.lock();
             let network = books.network(&endpoint.network_id)?;
             let fabric = network.fabric.as_ref();
-            fabric.map(|f| f.bridge.clone()).ok_or_else(|| super::no_network(&endpoint.network))?
+            let segment = fabric.and_then(|fabric| fabric.segment(endpoint));
+            segment.map(|s| s.bridge.clone()).ok_or_else(|| super::no_network(&endpoint.network))?
         };
         let (transmit, queues) = tap_port(fds, held.offloads)
             .map_err(|e| ControlError::Failed(format!("the TAP cannot be used: {e}")))?;

@@ -330,7 +330,8 @@ async fn networks_with_ipv6_are_advertised_as_long_as_they_are_there() {
     let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
     let sent = |id: &str| {
         let books = daemon.books.lock();
-        books.network(id).unwrap().fabric.as_ref().unwrap().gateway.stats().router_advertisements
+        let fabric = books.network(id).unwrap().fabric.as_ref().unwrap();
+        fabric.segments()[0].gateway.stats().router_advertisements
     };
     let v4 = network(&daemon, &serde_json::json!({"Name": "v4"})).unwrap();
     let before = tasks();

@@ -7,13 +7,14 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net};
+use vxlan::Vni;
 
 use super::driver::{self, Driver, Scope};
 use super::error::{NetError, PoolError};
 use super::pool::Pool;
 use super::record::{Ipam, IpamConfig, NetworkRecord, is_predefined_name};
 use super::request::{IpamConfigRequest, IpamRequest, NetworkCreateRequest};
-use super::subnets;
+use super::{overlay_options, subnets};
 
 /// Smallest MTU of IPv6 in bytes (RFC 8200, section 5).
 const MIN_MTU_IPV6: u32 = 1280;
@@ -275,7 +276,16 @@ fn allocate(
     let v4 = record.ipam.config.iter().filter(|c| c.is_v4()).count();
     let v6 = record.ipam.config.len() - v4;
     if v4.max(v6) > driver.max_subnets() {
-        return Err(NetError::MultipleSubnets(driver.name()));
+        return Err(match driver.max_subnets() {
+            1 => NetError::MultipleSubnets(driver.name()),
+            most => NetError::TooManySubnets(most),
+        });
+    }
+    if v4 > 1 && record.by_hand().is_some() {
+        return Err(NetError::SubnetsByHand);
+    }
+    if record.enable_ipv6 && v6 > 0 && v6 != v4.max(1) {
+        return Err(NetError::UnpairedSubnets);
     }
     let same_space = around.networks.iter().filter(|n| n.scope() == driver.scope());
     let mut taken: Vec<IpNet> = same_space.flat_map(|n| n.active()).map(|c| c.subnet).collect();
@@ -331,9 +341,14 @@ fn check_driver(
 
 /// A number is one network's on this host.
 fn check_vni(record: &NetworkRecord, around: &Surroundings<'_>) -> Result<(), NetError> {
-    let Some(vni) = record.vni() else { return Ok(()) };
-    match around.networks.iter().find(|n| n.vni() == Some(vni)) {
-        Some(other) => Err(NetError::VniInUse(vni, other.name.clone())),
+    let vnis = record.vnis();
+    let subnets = record.active().filter(|config| config.is_v4()).count();
+    if record.options.contains_key(overlay_options::VNIS) && record.is_overlay() && vnis.len() < subnets {
+        return Err(NetError::TooFewVnis(vnis.len()));
+    }
+    let taken = |vni: &Vni| around.networks.iter().find(|n| n.vnis().contains(vni));
+    match vnis.iter().find_map(|vni| Some((*vni, taken(vni)?))) {
+        Some((vni, other)) => Err(NetError::VniInUse(vni, other.name.clone())),
         None => Ok(()),
     }
 }

@@ -398,3 +398,43 @@ fn configurations_that_contradict_each_other_are_refused_in_dockers_words() {
 
 #[path = "create_properties.rs"]
 mod properties;
+
+#[test]
+fn an_overlay_has_several_subnets_each_with_what_lies_in_it() {
+    let overlay = |configs: &[Value], options: &Value| {
+        json!({"Name": "wide", "Driver": "overlay", "EnableIPv6": configs.iter().any(|c| c["Subnet"].as_str().is_some_and(|s| s.contains(':'))),
+            "IPAM": {"Config": configs}, "Options": options})
+    };
+    let (a, b) = (json!({"Subnet": "10.1.0.0/24"}), json!({"Subnet": "10.2.0.0/24", "Gateway": "10.2.0.9"}));
+    let (c, d) = (json!({"Subnet": "fd00:1::/64"}), json!({"Subnet": "fd00:2::/64"}));
+    let none = json!({});
+    let made = make(&overlay(&[c.clone(), b.clone(), a.clone(), d.clone()], &none)).unwrap();
+    let pair = |subnet: &str, gateway: &str| (subnet.to_owned(), gateway.to_owned());
+    let expected = [
+        pair("10.2.0.0/24", "10.2.0.9"),
+        pair("10.1.0.0/24", "10.1.0.1"),
+        pair("fd00:1::/64", "fd00:1::1"),
+        pair("fd00:2::/64", "fd00:2::1"),
+    ];
+    assert_eq!(texts(&made), expected);
+    let list = |vnis: &str| json!({"com.docker.network.driver.overlay.vxlanid_list": vnis});
+    assert!(make(&overlay(&[a.clone(), b.clone()], &list("5,6"))).is_ok());
+    let many: Vec<Value> = (0..129).map(|n| json!({"Subnet": format!("10.9.{n}.0/24")})).collect();
+    for (configs, options, sentence) in [
+        (&[a.clone(), b.clone()][..], list("5"), "insufficient vnis(1) passed to overlay"),
+        (
+            &[a.clone(), b.clone(), c.clone()],
+            none.clone(),
+            "with --ipv6 an overlay network has as many IPv6 subnets as IPv4 subnets, in the same order",
+        ),
+        (
+            &[c, d],
+            none.clone(),
+            "with --ipv6 an overlay network has as many IPv6 subnets as IPv4 subnets, in the same order",
+        ),
+        (&[a.clone(), a.clone()], none.clone(), "Pool overlaps with other one on this address space"),
+        (&many, none, "a network has at most 128 subnets of each IP version"),
+    ] {
+        assert_eq!(make(&overlay(configs, &options)).unwrap_err().to_string(), sentence);
+    }
+}

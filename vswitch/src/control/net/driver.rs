@@ -121,6 +121,9 @@ impl Driver for Null {
     }
 }
 
+/// Most subnets of each IP version on a network that spans hosts.
+pub const MAX_OVERLAY_SUBNETS: usize = 128;
+
 /// A switch that spans hosts: VXLAN between them (RFC 7348).
 pub struct Overlay;
 
@@ -135,6 +138,11 @@ impl Driver for Overlay {
 
     fn has_way_out(&self) -> bool {
         false
+    }
+
+    /// Each has a bridge and a number of its own.
+    fn max_subnets(&self) -> usize {
+        MAX_OVERLAY_SUBNETS
     }
 
     /// 1500 without the outer IPv4, UDP and VXLAN headers and the inner Ethernet header.

@@ -166,6 +166,21 @@ pub enum NetError {
     /// The driver has one subnet a network and IP version.
     #[error("{0} driver doesn't support multiple subnets")]
     MultipleSubnets(&'static str),
+    /// More than a network can have.
+    #[error("a network has at most {0} subnets of each IP version")]
+    TooManySubnets(usize),
+    /// Without a store nobody says which station has an address in another subnet.
+    #[error(
+        "a network whose peers are given by hand has one subnet: make one network for each, or use a store \
+         (vswitch daemon --store)"
+    )]
+    SubnetsByHand,
+    /// An overlay's containers are each in one IPv4 subnet, and in the IPv6 subnet that goes with it.
+    #[error("with --ipv6 an overlay network has as many IPv6 subnets as IPv4 subnets, in the same order")]
+    UnpairedSubnets,
+    /// Fewer numbers than subnets.
+    #[error("insufficient vnis({0}) passed to overlay")]
+    TooFewVnis(usize),
     /// An option whose value cannot be read.
     #[error("failed to parse {key} value: {value} ({why})")]
     OptionValue {
@@ -269,6 +284,9 @@ impl NetError {
             | Self::AuxOutside { .. }
             | Self::PoolOverlap
             | Self::MultipleSubnets(_)
+            | Self::TooManySubnets(_)
+            | Self::SubnetsByHand
+            | Self::UnpairedSubnets
             | Self::Encrypted
             | Self::VniInUse(..)
             | Self::BridgeName { .. }

@@ -10,6 +10,8 @@ use super::options;
 
 /// The VXLAN network identifier: 1 to 16777215 (RFC 7348, section 5).
 pub const VNI: &str = "vni";
+/// The numbers of several subnets, in their order and separated by commas: Docker's option.
+pub const VNIS: &str = "com.docker.network.driver.overlay.vxlanid_list";
 /// The other hosts, by address and separated by commas: the network needs no store then.
 pub const PEERS: &str = "peers";
 /// Frames teach behind which peer a station is; on unless it says otherwise.
@@ -35,13 +37,14 @@ fn refused(key: &str, value: &str, why: impl Into<String>) -> NetError {
     NetError::OptionValue { key: key.into(), value: value.into(), why: why.into() }
 }
 
-fn parse_vni(value: &str) -> Result<Vni, NetError> {
+fn parse_vni(key: &str, value: &str) -> Result<Vni, NetError> {
     value
+        .trim()
         .parse::<u32>()
         .ok()
         .filter(|number| *number > 0)
         .and_then(Vni::new)
-        .ok_or_else(|| refused(VNI, value, "a VNI is a number from 1 to 16777215"))
+        .ok_or_else(|| refused(key, value, "a VNI is a number from 1 to 16777215"))
 }
 
 fn parse_peers(value: &str) -> Result<Vec<IpAddr>, NetError> {
@@ -73,7 +76,7 @@ fn parse_peers(value: &str) -> Result<Vec<IpAddr>, NetError> {
 pub fn by_hand(options: &BTreeMap<String, String>) -> Result<Option<ByHand>, NetError> {
     let Some(peers) = options.get(PEERS) else { return Ok(None) };
     let peers = parse_peers(peers)?;
-    let vni = parse_vni(options.get(VNI).ok_or(NetError::NoVni)?)?;
+    let vni = parse_vni(VNI, options.get(VNI).ok_or(NetError::NoVni)?)?;
     let learning = match options.get(LEARNING) {
         Some(value) => parse_flag(LEARNING, value)?,
         None => true,
@@ -81,12 +84,28 @@ pub fn by_hand(options: &BTreeMap<String, String>) -> Result<Option<ByHand>, Net
     Ok(Some(ByHand { vni, peers, learning }))
 }
 
-/// The number that was asked for, if one was.
+/// The numbers that were asked for, of the first subnets; none twice.
 ///
 /// # Errors
 /// [`NetError::OptionValue`].
-pub fn vni(options: &BTreeMap<String, String>) -> Result<Option<Vni>, NetError> {
-    options.get(VNI).map(|value| parse_vni(value)).transpose()
+pub fn vnis(options: &BTreeMap<String, String>) -> Result<Vec<Vni>, NetError> {
+    let (key, list) = match (options.get(VNI), options.get(VNIS)) {
+        (None, None) => return Ok(Vec::new()),
+        (Some(one), None) => (VNI, vec![one.as_str()]),
+        (None, Some(list)) => (VNIS, list.split(',').collect()),
+        (Some(_), Some(list)) => {
+            return Err(refused(VNIS, list, format!("-o {VNI}= says it too: give one of them")));
+        }
+    };
+    let mut vnis = Vec::with_capacity(list.len());
+    for word in list {
+        let vni = parse_vni(key, word)?;
+        if vnis.contains(&vni) {
+            return Err(refused(key, word, "each subnet has a VNI of its own"));
+        }
+        vnis.push(vni);
+    }
+    Ok(vnis)
 }
 
 /// Without a value: yes.
@@ -108,7 +127,7 @@ pub(super) fn check(options: &BTreeMap<String, String>) -> Result<(), NetError> 
     if let Some(value) = options.get(options::MTU) {
         options::parse_mtu(value)?;
     }
-    vni(options)?;
+    vnis(options)?;
     if let Some(value) = options.get(LEARNING) {
         parse_flag(LEARNING, value)?;
         if !options.contains_key(PEERS) {
@@ -139,6 +158,16 @@ mod tests {
     }
 
     #[test]
+    fn numbers_are_asked_for_one_by_one_or_as_a_list() {
+        let numbers = |pairs: &[(&str, &str)]| -> Vec<u32> {
+            vnis(&of(pairs)).unwrap().iter().map(|vni| vni.get()).collect()
+        };
+        assert!(numbers(&[]).is_empty());
+        assert_eq!(numbers(&[(VNI, "42")]), [42]);
+        assert_eq!(numbers(&[(VNIS, "256, 300")]), [256, 300]);
+    }
+
+    #[test]
     fn what_makes_no_sense_is_refused_with_its_reason() {
         for (options, reason) in [
             (of(&[(VNI, "0"), (PEERS, "192.0.2.2")]), "a VNI is a number from 1 to 16777215"),
@@ -150,6 +179,9 @@ mod tests {
             (of(&[(VNI, "1"), (PEERS, "0.0.0.0")]), "\"0.0.0.0\" is no address of a host"),
             (of(&[(VNI, "1"), (PEERS, "192.0.2.1"), (LEARNING, "maybe")]), "invalid syntax"),
             (of(&[(PEERS, "192.0.2.1")]), "-o vni="),
+            (of(&[(VNIS, "1,x")]), "a VNI is a number from 1 to 16777215"),
+            (of(&[(VNIS, "7,7")]), "each subnet has a VNI of its own"),
+            (of(&[(VNIS, "7"), (VNI, "7")]), "give one of them"),
             (of(&[(LEARNING, "true")]), "-o peers="),
             (of(&[(ENCRYPTED, "")]), "cannot be encrypted"),
             (of(&[(ENCRYPTED, "true")]), "cannot be encrypted"),

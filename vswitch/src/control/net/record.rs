@@ -201,9 +201,9 @@ impl NetworkRecord {
         !self.config_only && self.driver == driver::Overlay.name()
     }
 
-    /// Its number, if it spans hosts and has one.
-    pub fn vni(&self) -> Option<Vni> {
-        overlay_options::vni(&self.options).ok().flatten().filter(|_| self.is_overlay())
+    /// The numbers that were asked for, of its first segments, if it spans hosts.
+    pub fn vnis(&self) -> Vec<Vni> {
+        if self.is_overlay() { overlay_options::vnis(&self.options).unwrap_or_default() } else { Vec::new() }
     }
 
     /// What was given by hand, if it spans hosts without a store.
@@ -272,6 +272,12 @@ impl NetworkRecord {
         }
     }
 
+    /// The name of the bridge of a segment, by its number: [`NetworkRecord::bridge_name`], and for the second and later
+    /// ones that and the number.
+    pub fn bridge_name_of(&self, segment: usize) -> String {
+        if segment == 0 { self.bridge_name() } else { format!("{}.{segment}", self.bridge_name()) }
+    }
+
     /// What its interface is called in a container, before the number.
     pub fn interface_prefix(&self) -> &str {
         match self.options.get(options::INTERFACE_PREFIX) {
@@ -280,12 +286,41 @@ impl NetworkRecord {
         }
     }
 
-    /// Its IPv4 subnet.
+    /// The subnets of each part of it in which stations are neighbours. A network of one host is one such part.
+    /// One that spans hosts has one for each IPv4 subnet, with a VNI of its own (RFC 7348, section 4: a VXLAN
+    /// segment), and the n-th IPv6 subnet is on the n-th.
+    pub fn segments(&self) -> Vec<Vec<&IpamConfig>> {
+        let (v4, v6): (Vec<_>, Vec<_>) = self.active().partition(|config| config.is_v4());
+        if !self.is_overlay() || v4.len() < 2 {
+            return vec![v4.into_iter().chain(v6).collect()];
+        }
+        let mut v6 = v6.into_iter();
+        v4.into_iter().map(|config| std::iter::once(config).chain(v6.next()).collect()).collect()
+    }
+
+    /// What a station with these addresses reaches through its segment's gateway: the subnets of the others.
+    pub fn routes_of(&self, addresses: &[IpAddr]) -> Vec<(IpNet, IpAddr)> {
+        let segments = self.segments();
+        let is_own = |config: &&IpamConfig| addresses.iter().any(|address| config.subnet.contains(address));
+        let (own, others): (Vec<_>, Vec<_>) =
+            segments.into_iter().partition(|configs| configs.iter().any(is_own));
+        let gateway =
+            |v4| own.iter().flatten().find(|config| config.is_v4() == v4 && is_own(config))?.gateway;
+        let routes = others.iter().flatten();
+        routes.filter_map(|config| Some((config.subnet, gateway(config.is_v4())?))).collect()
+    }
+
+    /// The subnet of a segment in which an address is.
+    pub fn config_of(&self, address: IpAddr) -> Option<&IpamConfig> {
+        self.active().find(|config| config.subnet.contains(&address))
+    }
+
+    /// Its first IPv4 subnet.
     pub fn v4(&self) -> Option<&IpamConfig> {
         self.active().find(|c| c.is_v4())
     }
 
-    /// Its IPv6 subnet, if IPv6 is enabled.
+    /// Its first IPv6 subnet, if IPv6 is enabled.
     pub fn v6(&self) -> Option<&IpamConfig> {
         self.active().find(|c| !c.is_v4())
     }
@@ -400,6 +435,41 @@ mod tests {
         assert!(record.v6().is_some());
         record.config_only = true;
         assert!(record.v4().is_none() && record.v6().is_none());
+    }
+
+    #[test]
+    fn each_ipv4_subnet_of_a_network_of_several_hosts_is_a_segment() {
+        let config = |subnet: &str, gateway: &str| IpamConfig {
+            subnet: subnet.parse().unwrap(),
+            ip_range: None,
+            gateway: gateway.parse().ok(),
+            aux: BTreeMap::new(),
+        };
+        let mut record = custom(&[]);
+        record.ipam.config = vec![
+            config("10.1.0.0/24", "10.1.0.1"),
+            config("10.2.0.0/24", "10.2.0.9"),
+            config("fd00:1::/64", "fd00:1::1"),
+            config("fd00:2::/64", "fd00:2::1"),
+        ];
+        record.enable_ipv6 = true;
+        let shown = |record: &NetworkRecord| -> Vec<String> {
+            let segments = record.segments().into_iter();
+            segments.map(|s| s.iter().map(|c| c.subnet.to_string()).collect::<Vec<_>>().join(" ")).collect()
+        };
+        assert_eq!(shown(&record).len(), 1, "one host, one segment");
+        let addresses: [IpAddr; 2] = ["10.2.0.3".parse().unwrap(), "fd00:2::3".parse().unwrap()];
+        assert!(record.routes_of(&addresses).is_empty());
+        record.driver = "overlay".into();
+        assert_eq!(shown(&record), ["10.1.0.0/24 fd00:1::/64", "10.2.0.0/24 fd00:2::/64"]);
+        let routes = record.routes_of(&addresses);
+        let routes: Vec<String> = routes.iter().map(|(to, via)| format!("{to} via {via}")).collect();
+        assert_eq!(routes, ["10.1.0.0/24 via 10.2.0.9", "fd00:1::/64 via fd00:2::1"]);
+        assert_eq!(record.routes_of(&addresses[..1]).len(), 1, "an endpoint without IPv6 routes none");
+        assert_eq!(
+            (record.bridge_name_of(0), record.bridge_name_of(1)),
+            (record.bridge_name(), format!("{}.1", record.bridge_name()))
+        );
     }
 
     #[test]

@@ -118,16 +118,18 @@ impl EndpointResource {
         v4: Option<Ipv4Addr>,
         v6: Option<Ipv6Addr>,
     ) -> Self {
-        let with_prefix = |address: Option<IpAddr>, config: Option<&IpamConfig>| match (address, config) {
-            (Some(address), Some(config)) => format!("{address}/{}", config.subnet.prefix_len()),
-            _ => String::new(),
+        let with_prefix = |address: Option<IpAddr>| {
+            let config = address.and_then(|address| Some((address, network.config_of(address)?)));
+            config.map_or_else(String::new, |(address, config)| {
+                format!("{address}/{}", config.subnet.prefix_len())
+            })
         };
         Self {
             name: name.into(),
             endpoint_id: endpoint_id.into(),
             mac_address: mac.to_string(),
-            ipv4_address: with_prefix(v4.map(IpAddr::V4), network.v4()),
-            ipv6_address: with_prefix(v6.map(IpAddr::V6), network.v6()),
+            ipv4_address: with_prefix(v4.map(IpAddr::V4)),
+            ipv6_address: with_prefix(v6.map(IpAddr::V6)),
         }
     }
 }

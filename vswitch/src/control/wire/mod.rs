@@ -7,7 +7,7 @@ mod flow;
 use serde_json::{Value, json};
 
 use super::cluster::{Standing, Status};
-use super::daemon::{Daemon, NetworkView};
+use super::daemon::{Daemon, NamedBridge, NetworkView};
 use super::net::driver;
 use crate::dataplane::{Bridge, Port, Switch};
 
@@ -38,18 +38,23 @@ pub fn port(port: &Port) -> Value {
     })
 }
 
-/// A network's bridge with its ports and the state of its forwarding table.
-pub fn bridge(view: &NetworkView) -> Option<Value> {
-    let bridge = view.bridge.as_ref()?;
+/// A network's bridges.
+pub fn bridges(view: &NetworkView) -> Vec<Value> {
+    view.bridges.iter().map(|named| bridge(view, named)).collect()
+}
+
+/// A bridge with its ports and the state of its forwarding table.
+fn bridge(view: &NetworkView, NamedBridge { name, bridge, subnet }: &NamedBridge) -> Value {
     let fdb = bridge.fdb();
     let ports: Vec<Value> = bridge.ports().iter().map(|p| port(p)).collect();
-    let gateway = view.record.v4().and_then(|config| match config.gateway {
+    let config = view.record.active().find(|config| Some(config.subnet) == *subnet);
+    let gateway = config.and_then(|config| match config.gateway {
         Some(std::net::IpAddr::V4(address)) => Some(packet::MacAddr::from_ipv4(address)),
         _ => None,
     });
     let hex: String = gateway.unwrap_or(packet::MacAddr::ZERO).to_string().split(':').collect();
-    Some(json!({
-        "Name": view.record.bridge_name(),
+    json!({
+        "Name": name,
         "Network": view.record.name,
         "NetworkID": view.record.id,
         "BridgeID": format!("8000.{hex}"),
@@ -63,11 +68,11 @@ pub fn bridge(view: &NetworkView) -> Option<Value> {
             "Moves": fdb.move_count(),
             "Evicted": fdb.evicted_count(),
         },
-    }))
+    })
 }
 
-/// A network's forwarding table, by port number and address.
-pub fn fdb(view: &NetworkView, bridge: &Bridge) -> Value {
+/// A bridge's forwarding table, by port number and address.
+pub fn fdb(view: &NetworkView, bridge: &Bridge) -> Vec<Value> {
     let ports = bridge.ports();
     let mut entries = bridge.fdb().entries(Switch::now());
     entries.sort_by_key(|e| (e.port, e.station.mac, e.station.vlan));
@@ -84,7 +89,7 @@ pub fn fdb(view: &NetworkView, bridge: &Bridge) -> Value {
             "Age": e.age,
         })
     });
-    Value::Array(lines.collect())
+    lines.collect()
 }
 
 /// How this node takes part in the networks of all nodes.
@@ -118,14 +123,14 @@ pub fn info(daemon: &Daemon) -> Value {
     let all = daemon.views();
     let running = all.iter().filter(|v| v.record.is_running()).count();
     let networks = daemon.networks();
-    let bridges = || networks.iter().filter_map(|n| n.bridge.as_ref());
+    let bridges = || networks.iter().flat_map(|n| &n.bridges);
     let drivers: Vec<&str> = driver::all().iter().map(|d| d.name()).collect();
     let own = json!({
         "Store": daemon.cluster().map(|cluster| store(&cluster.status())),
         "Workers": daemon.switch().workers(),
         "IoUring": daemon.switch().io_uring().to_string(),
         "Networks": networks.len(),
-        "Ports": bridges().map(|bridge| bridge.ports().iter().count()).sum::<usize>(),
+        "Ports": bridges().map(|named| named.bridge.ports().iter().count()).sum::<usize>(),
         "DataDir": daemon.data_dir().display().to_string(),
         "Pid": std::process::id(),
         "Names": daemon.resolver().stats(),

@@ -48,7 +48,12 @@ impl Network {
                 fabric.names.set(&endpoint.id, &endpoint.name, &names, &addresses);
             }
         }
-        if let Some(overlay) = &self.overlay {
+        if let Some(fabric) = &self.fabric {
+            // Every host with containers is a peer of every segment: it routes into all of them.
+            let all = || fabric.segments().iter().filter_map(|segment| segment.overlay.as_ref());
+            let of = |endpoint: &SharedEndpoint| {
+                fabric.segment_of(endpoint.ipv4.addr().into()).and_then(|segment| segment.overlay.as_ref())
+            };
             // This node is none of its own peers, whatever the store says.
             let vteps = |far: &Far| -> BTreeSet<IpAddr> {
                 far.values().map(|e| e.vtep).filter(|vtep| Some(*vtep) != own).collect()
@@ -58,22 +63,30 @@ impl Network {
                 tracing::warn!("{} of node {} cannot be reached: {why}", endpoint.ipv4.addr(), endpoint.node);
             };
             for vtep in after.difference(&before) {
-                if let Err(error) = overlay.add_peer(*vtep) {
+                if let Some(Err(error)) = all().map(|overlay| overlay.add_peer(*vtep)).find(Result::is_err) {
                     tracing::warn!("{vtep} cannot be a peer: {error}");
                 }
             }
-            for mac in went.iter().filter_map(|endpoint| endpoint.mac.parse().ok()) {
-                overlay.remove_remote(mac);
+            for endpoint in &went {
+                if let (Some(overlay), Ok(mac)) = (of(endpoint), endpoint.mac.parse()) {
+                    overlay.remove_remote(mac);
+                }
             }
             for endpoint in came.iter().filter(|endpoint| after.contains(&endpoint.vtep)) {
-                match remote(endpoint).map(|remote| overlay.set_remote(&remote)) {
-                    Some(Ok(_)) => {}
-                    Some(Err(error)) => failed(endpoint, &error),
-                    None => failed(endpoint, &"its Ethernet address is none"),
+                match (of(endpoint), remote(endpoint)) {
+                    (Some(overlay), Some(remote)) => {
+                        if let Err(error) = overlay.set_remote(&remote) {
+                            failed(endpoint, &error);
+                        }
+                    }
+                    (None, _) => failed(endpoint, &"it is in none of the network's subnets"),
+                    (_, None) => failed(endpoint, &"its Ethernet address is none"),
                 }
             }
             for vtep in before.difference(&after) {
-                overlay.remove_peer(*vtep);
+                for overlay in all() {
+                    overlay.remove_peer(*vtep);
+                }
             }
         }
         self.far = wanted;
