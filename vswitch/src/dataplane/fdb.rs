@@ -423,7 +423,7 @@ impl Fdb {
         self.moves.load(Relaxed)
     }
 
-    /// Times a station was forgotten to make room for the first one of another port.
+    /// Times a station was forgotten to make room for the first one of another port, or for a static entry.
     pub fn evicted_count(&self) -> u64 {
         self.evicted.load(Relaxed)
     }
@@ -518,6 +518,16 @@ mod tests {
         assert_eq!(fdb.learn(station(6000), 3, 0), Learned::New);
         assert_eq!((fdb.lookup(station(5000), 0), fdb.lookup(station(6000), 0)), (Some(2), Some(3)));
         assert_eq!((fdb.evicted_count(), fdb.len()), (2, 100));
+    }
+
+    #[test]
+    fn a_static_entry_takes_a_learned_ones_place_in_a_full_table() {
+        let fdb = Fdb::new(100, 300);
+        for n in 0..100 {
+            fdb.learn(station(n), 1, 0);
+        }
+        assert!(fdb.set_static(station(5000), 2, 0));
+        assert_eq!((fdb.lookup(station(5000), 0), fdb.evicted_count(), fdb.len()), (Some(2), 1, 100));
     }
 
     #[test]
