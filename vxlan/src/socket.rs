@@ -74,12 +74,10 @@ impl Family {
             ErrorKind::AddrNotAvailable => SocketError::NotLocal(local),
             _ => SocketError::System { address: local, source },
         };
-        if receivers > 1 && port != 0 {
-            // Sockets that share a port would also share it with another switch of the same user,
-            // each getting half of the flows. This one finds out whether the port is free.
-            receiver(local, port, false).map_err(refused)?;
-        }
-        let first = receiver(local, port, receivers > 1).map_err(refused)?;
+        // Sockets that share a port would also share it with another switch of the same user, each
+        // getting half of the flows. The first has it alone, and shares it afterwards.
+        let first = receiver(local, port, false).map_err(refused)?;
+        first.set_reuse_port(receivers > 1).map_err(refused)?;
         // Port 0 asks for any; the others must share what was given.
         let given = first.local_addr().ok().and_then(|a| a.as_socket()).map_or(port, |a| a.port());
         let mut sockets = vec![first];
