@@ -153,7 +153,8 @@ impl State {
             Some(value) if value.node() != Some(&self.config.node) => {
                 Found::Other(value.node().unwrap_or("?").to_owned())
             }
-            None if item.owner().is_some_and(|owner| owner != self.config.node) => {
+            // Spoiled, and not for certain this node's: another may have claimed it before.
+            None if item.owner() != Some(self.config.node.as_str()) => {
                 Found::Other(item.owner().unwrap_or("?").to_owned())
             }
             // Its own of an earlier time, or spoiled.

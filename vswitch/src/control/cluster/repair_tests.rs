@@ -229,6 +229,25 @@ fn a_spoiled_key_that_was_made_anew_is_not_taken_for_the_dead_ones() {
 }
 
 #[test]
+fn a_spoiled_name_that_was_made_anew_is_not_taken_by_who_had_it_before() {
+    let own = endpoint(5, 5, "n1", 1);
+    let name = Key::Container("c5".into());
+    let mut lab = Lab::holding(held(&own));
+    lab.work();
+    // Given back by others, claimed by one of them and spoiled, all while this node saw nothing.
+    lab.state.blind(lab.now);
+    lab.delete(&name);
+    let other = NameClaim { container: id(0x77), node: "n2".into() };
+    lab.put(&name, encode(&other));
+    lab.put(&name, garbage());
+    let spoiled = lab.at(&name).unwrap().version;
+    lab.list();
+    lab.work();
+    assert_eq!(lab.at(&name).unwrap().version, spoiled, "it may be that of somebody alive");
+    assert!(!lab.state.names.contains_key("c5"));
+}
+
+#[test]
 fn more_than_one_transaction_takes_is_given_back_in_several() {
     let mut lab = Lab::new();
     lab.put_node("n2", 2, false);
