@@ -54,6 +54,8 @@ fn main() -> ExitCode {
 /// The benchmark proper, inside its cage.
 fn inside(options: &Options) -> Result<ExitCode> {
     let mut results = Results::new(options);
+    // The cage has a network namespace of its own too, and what runs in no other makes its sockets there.
+    congestion::set_default()?;
     let mut able = |name: &str, description: String, lacks: Option<String>| {
         if let Some(why) = lacks {
             eprintln!("bench: without {name}: {why}");

@@ -25,7 +25,7 @@ impl Way for Ours {
 
     fn join(&self, outside: &Outside, directory: &Path, tag: &str) -> Result<(Netns, Box<dyn Joined>)> {
         let inside = Netns::create(&format!("{tag}i"))?;
-        let daemon = self.0.start_in(outside.router.as_ref(), directory, tag, &OUTSIDE)?;
+        let daemon = self.0.start_in(outside.router.as_ref(), directory, tag, &[])?;
         let mtu = format!("com.docker.network.driver.mtu={}", outside.mtu);
         daemon.ask(&["network", "create", "--opt", &mtu, "measured"])?;
         let ports = format!("{}-{}", PORTS.start(), PORTS.end());
@@ -47,9 +47,6 @@ impl Way for Ours {
         Ok((inside, Box::new(Running(daemon))))
     }
 }
-
-/// Its own connections have the congestion control of the ends that are measured, not the machine's.
-const OUTSIDE: [&str; 2] = ["--tcp-congestion", "cubic"];
 
 struct Running(VswitchRunning);
 
