@@ -214,6 +214,7 @@ mod tests {
         assert_eq!(given(&[a, b], &[], &[taken(257)]), Ok(vec![256, 258]));
         assert_eq!(given(&[a, b], &[("vni", "256")], &[]), Ok(vec![256, 257]));
         assert_eq!(given(&[a, b], &[("vni", "900")], &[]), Ok(vec![900, 256]));
+        assert_eq!(given(&[a, b], &[("vni", "900,42")], &[]), Ok(vec![900, 42]));
         let list = "com.docker.network.driver.overlay.vxlanid_list";
         assert_eq!(given(&[a, b], &[(list, "300,299")], &[]), Ok(vec![300, 299]));
         let refused = given(&[a, b], &[(list, "300,299")], &[taken(299)]).unwrap_err();

@@ -8,9 +8,10 @@ use vxlan::Vni;
 use super::error::NetError;
 use super::options;
 
-/// The VXLAN network identifier: 1 to 16777215 (RFC 7348, section 5).
+/// The VXLAN network identifier: 1 to 16777215 (RFC 7348, section 5); of the first subnets one each, in their
+/// order and separated by commas.
 pub const VNI: &str = "vni";
-/// The numbers of several subnets, in their order and separated by commas: Docker's option.
+/// The same for all subnets: Docker's option.
 pub const VNIS: &str = "com.docker.network.driver.overlay.vxlanid_list";
 /// The other hosts, by address and separated by commas: the network needs no store then.
 pub const PEERS: &str = "peers";
@@ -76,7 +77,7 @@ fn parse_peers(value: &str) -> Result<Vec<IpAddr>, NetError> {
 pub fn by_hand(options: &BTreeMap<String, String>) -> Result<Option<ByHand>, NetError> {
     let Some(peers) = options.get(PEERS) else { return Ok(None) };
     let peers = parse_peers(peers)?;
-    let vni = parse_vni(VNI, options.get(VNI).ok_or(NetError::NoVni)?)?;
+    let vni = vnis(options)?.first().copied().ok_or(NetError::NoVni)?;
     let learning = match options.get(LEARNING) {
         Some(value) => parse_flag(LEARNING, value)?,
         None => true,
@@ -91,14 +92,14 @@ pub fn by_hand(options: &BTreeMap<String, String>) -> Result<Option<ByHand>, Net
 pub fn vnis(options: &BTreeMap<String, String>) -> Result<Vec<Vni>, NetError> {
     let (key, list) = match (options.get(VNI), options.get(VNIS)) {
         (None, None) => return Ok(Vec::new()),
-        (Some(one), None) => (VNI, vec![one.as_str()]),
-        (None, Some(list)) => (VNIS, list.split(',').collect()),
+        (Some(list), None) => (VNI, list),
+        (None, Some(list)) => (VNIS, list),
         (Some(_), Some(list)) => {
             return Err(refused(VNIS, list, format!("-o {VNI}= says it too: give one of them")));
         }
     };
-    let mut vnis = Vec::with_capacity(list.len());
-    for word in list {
+    let mut vnis = Vec::new();
+    for word in list.split(',') {
         let vni = parse_vni(key, word)?;
         if vnis.contains(&vni) {
             return Err(refused(key, word, "each subnet has a VNI of its own"));
@@ -165,6 +166,9 @@ mod tests {
         assert!(numbers(&[]).is_empty());
         assert_eq!(numbers(&[(VNI, "42")]), [42]);
         assert_eq!(numbers(&[(VNIS, "256, 300")]), [256, 300]);
+        assert_eq!(numbers(&[(VNI, "300,256")]), [300, 256]);
+        let hand = by_hand(&of(&[(VNIS, "300"), (PEERS, "192.0.2.2")])).unwrap().unwrap();
+        assert_eq!(hand.vni.get(), 300);
     }
 
     #[test]
@@ -173,6 +177,8 @@ mod tests {
             (of(&[(VNI, "0"), (PEERS, "192.0.2.2")]), "a VNI is a number from 1 to 16777215"),
             (of(&[(VNI, "16777216")]), "a VNI is a number from 1 to 16777215"),
             (of(&[(VNI, "x")]), "a VNI is a number from 1 to 16777215"),
+            (of(&[(VNI, "1,")]), "a VNI is a number from 1 to 16777215"),
+            (of(&[(VNI, "1,1")]), "each subnet has a VNI of its own"),
             (of(&[(VNI, "1"), (PEERS, "")]), "at least one address is needed"),
             (of(&[(VNI, "1"), (PEERS, "host")]), "\"host\" is no address of a host"),
             (of(&[(VNI, "1"), (PEERS, "224.0.0.1")]), "\"224.0.0.1\" is no address of a host"),
