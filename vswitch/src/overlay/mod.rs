@@ -10,7 +10,7 @@ mod router;
 mod trunk;
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use vxlan::{
@@ -110,7 +110,8 @@ impl Overlay {
         }
         let network = Arc::new(Network::new(vni, config));
         let (answers, queue) = Answers::new()?;
-        let transmit = VxlanTransmit::new(self.vtep.sender().clone(), network.clone(), answers);
+        let (sender, router) = (self.vtep.sender().clone(), Arc::new(OnceLock::new()));
+        let transmit = VxlanTransmit::new(sender.clone(), network.clone(), answers, router.clone());
         // The underlay's MTU is each path's own; the port checks it by itself.
         let port = PortConfig {
             owner: "overlay".to_owned(),
@@ -122,7 +123,7 @@ impl Overlay {
         let port = switch.add_port(bridge, port, Box::new(transmit), vec![queue])?;
         let attachment = Attachment { bridge: bridge.clone(), port: port.clone() };
         self.vtep.demux().add(network.clone(), attachment);
-        Ok(OverlayNetwork { network, bridge: bridge.clone(), port, sender: self.vtep.sender().clone() })
+        Ok(OverlayNetwork { network, bridge: bridge.clone(), port, sender, router })
     }
 
     /// Takes the VXLAN port away again. When this returns no frame of the network is under way.
@@ -178,6 +179,8 @@ pub struct OverlayNetwork {
     bridge: Arc<Bridge>,
     port: Arc<Port>,
     sender: Arc<vxlan::Sender>,
+    /// What stands behind the gateway, once it does.
+    router: Arc<OnceLock<packet::MacAddr>>,
 }
 
 impl OverlayNetwork {

@@ -79,9 +79,10 @@ impl Router {
         Arc::new(Side { router: self.clone(), segment })
     }
 
-    /// Says where a segment is, by number.
+    /// Says where a segment is, by number. A network has one router at most, as long as it lives.
     pub fn set_segment(&self, segment: usize, bridge: &Arc<Bridge>, overlay: &OverlayNetwork) {
         if let Some(segment) = self.segments.get(segment) {
+            let _ = overlay.router.set(self.mac);
             let way = Way { bridge: bridge.clone(), network: overlay.network.clone() };
             segment.way.store(Some(Arc::new(way)));
         }
