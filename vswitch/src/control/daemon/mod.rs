@@ -4,6 +4,7 @@ mod advertise;
 mod books;
 mod create;
 mod directory;
+mod draft;
 mod etc;
 mod fabric;
 mod host_interface;
@@ -12,6 +13,7 @@ mod networks;
 mod plug;
 mod ports;
 mod recover;
+mod reserve;
 mod shared;
 #[cfg(test)]
 mod tests;
