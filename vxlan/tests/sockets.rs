@@ -270,7 +270,9 @@ fn a_route_of_ipv6_that_refuses_is_no_way_either() {
         let path = vtep.sender().path("2001:db8::1".parse().unwrap());
         for (round, kind) in (1..).zip(["blackhole", "prohibit", "unreachable"]) {
             ip(&format!("-6 route add {kind} 2001:db8::/64"));
-            vtep.sender().send(0, Vni::new(7).unwrap(), &super_frame(60), &[path.clone()]).unwrap();
+            vtep.sender()
+                .send(0, Vni::new(7).unwrap(), &super_frame(60), std::slice::from_ref(&path))
+                .unwrap();
             vtep.sender().flush(0);
             assert_eq!(path.drops().get(SendError::Unreachable), 60 * round, "{kind}");
             assert_eq!(path.drops().total(), 60 * round, "{kind}");
