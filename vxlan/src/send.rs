@@ -284,3 +284,7 @@ pub(crate) fn longest_frame(frame: &Frame) -> Option<usize> {
         Some(gso) => Some(Segmenter::new(frame.bytes(), gso).ok()?.next_len()),
     }
 }
+
+#[cfg(test)]
+#[path = "send_tests.rs"]
+mod tests;
