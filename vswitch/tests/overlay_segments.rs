@@ -308,6 +308,7 @@ fn of_a_packet_too_long_for_the_underlay_its_sender_is_told_once_and_nobody_else
             assert_eq!(too_big(&received(from)), answer);
         }
         assert_eq!((told(0), told(1)), ((1, Some(1)), (1, Some(2))));
+        assert!(one.drops(0).is_empty(), "what was dropped is counted once");
         // What fits crosses, and is the first that the others hear of all this.
         for (to, host, last) in [(&far, 1, 4), (&same, 0, 5)] {
             let link = (mac(host, last), mac(host, 9));

@@ -234,7 +234,8 @@ impl Beyond for Side {
             let room = way.network.targets(mac, 0, |paths| paths.first().map_or(0, |path| path.room()));
             self.tell_too_big(worker, room, frame, scratch);
         }
-        sent
+        // What the port did not take is counted there, and nowhere else.
+        Ok(())
     }
 
     fn addresses(&self) -> Vec<IpAddr> {
