@@ -10,7 +10,8 @@ mod router;
 mod trunk;
 
 use std::net::IpAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use parking_lot::Mutex;
 use vxlan::{
@@ -110,7 +111,7 @@ impl Overlay {
         }
         let network = Arc::new(Network::new(vni, config));
         let (answers, queue) = Answers::new()?;
-        let (sender, router) = (self.vtep.sender().clone(), Arc::new(OnceLock::new()));
+        let (sender, router) = (self.vtep.sender().clone(), Arc::new(AtomicU64::new(0)));
         let transmit = VxlanTransmit::new(sender.clone(), network.clone(), answers, router.clone());
         // The underlay's MTU is each path's own; the port checks it by itself.
         let port = PortConfig {
@@ -179,8 +180,8 @@ pub struct OverlayNetwork {
     bridge: Arc<Bridge>,
     port: Arc<Port>,
     sender: Arc<vxlan::Sender>,
-    /// What stands behind the gateway, once it does.
-    router: Arc<OnceLock<packet::MacAddr>>,
+    /// Whose frames the router behind the gateway sends; 0 where there is none.
+    router: Arc<AtomicU64>,
 }
 
 impl OverlayNetwork {

@@ -1,6 +1,7 @@
 //! The way out of a bridge to other hosts.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use packet::wire::EthernetFrame;
 use packet::{Frame, MacAddr};
@@ -14,8 +15,8 @@ pub(super) struct VxlanTransmit {
     sender: Arc<Sender>,
     network: Arc<Network>,
     answers: Arc<Answers>,
-    /// The router's Ethernet address, where the network has one.
-    router: Arc<OnceLock<MacAddr>>,
+    /// The router's Ethernet address as a number; 0, which is nobody's, where there is none.
+    router: Arc<AtomicU64>,
 }
 
 impl VxlanTransmit {
@@ -23,7 +24,7 @@ impl VxlanTransmit {
         sender: Arc<Sender>,
         network: Arc<Network>,
         answers: Arc<Answers>,
-        router: Arc<OnceLock<MacAddr>>,
+        router: Arc<AtomicU64>,
     ) -> Self {
         Self { sender, network, answers, router }
     }
@@ -42,7 +43,7 @@ impl VxlanTransmit {
     #[cold]
     fn tell_too_big(&self, frame: &Frame, room: usize, scratch: &mut Frame) {
         let source = EthernetFrame::new_checked(frame.bytes()).map(|ethernet| ethernet.source());
-        if source.is_ok_and(|source| self.router.get() == Some(&source)) {
+        if source.is_ok_and(|source| self.router.load(Relaxed) == source.to_u64()) {
             return;
         }
         let link = packet::wire::parse(frame.bytes()).map_or(0, |headers| headers.l3);
