@@ -34,14 +34,21 @@ missing_packages() {
     [ -e /etc/services ] || printf 'netbase\n'
 }
 
-# One program out of a package that would bring a service and start it.
+# Files out of a package that would bring a service and start it, with the libraries it names.
 unpack() {
-    local package=$1 program=$2 dir
+    local package=$1 dir file libraries
+    shift
     dir=$(mktemp -d) && chmod 0755 "$dir"
     (cd "$dir" && apt-get download -q "$package" </dev/null >/dev/null 2>&1) \
-        && dpkg-deb --fsys-tarfile "$dir/$package"_*.deb | tar -x -C "$dir" "./usr/bin/$program" \
-        && install -D -m 0755 "$dir/usr/bin/$program" "$programs/$program" \
-        || fail "$program could not be taken out of the package $package: put \`$program\` on PATH."
+        && dpkg-deb --fsys-tarfile "$dir/$package"_*.deb | tar -x -C "$dir" "${@/#/./}" \
+        || fail "$* could not be taken out of the package $package: install it."
+    libraries=$(dpkg-deb -f "$dir/$package"_*.deb Depends | tr ',' '\n' | grep '^ *lib' | paste -sd,)
+    [ -z "$libraries" ] \
+        || apt-get satisfy -q -y --no-install-recommends "$libraries" </dev/null >/dev/null \
+        || fail "apt-get could not install what $package needs: $libraries."
+    for file in "$@"; do
+        install -D -m 0755 "$dir/$file" "$programs/${file##*/}"
+    done
     rm -rf "$dir"
 }
 
@@ -50,6 +57,8 @@ install_missing() {
     mapfile -t packages < <(missing_packages | sort -u)
     command -v etcd >/dev/null || packages+=(etcd-server)
     command -v docker >/dev/null || packages+=(docker-cli)
+    # Only root joins two hosts, one of which it is.
+    [ "$(id -u)" -ne 0 ] || command -v ovs-vswitchd >/dev/null || packages+=(openvswitch-switch)
     [ ${#packages[@]} -eq 0 ] && return
     if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
         fail "These packages are missing: ${packages[*]}. Install them, or run this once as root on Debian or Ubuntu."
@@ -60,9 +69,14 @@ install_missing() {
     local package rest=()
     for package in "${packages[@]}"; do
         case $package in
-            etcd-server) unpack etcd-server etcd ;;
+            etcd-server) unpack etcd-server usr/bin/etcd ;;
+            openvswitch-switch)
+                unpack openvswitch-common usr/bin/ovsdb-tool usr/sbin/ovsdb-server
+                unpack openvswitch-switch usr/bin/ovs-vsctl usr/lib/openvswitch-switch/ovs-vswitchd \
+                    usr/share/openvswitch/vswitch.ovsschema
+                ;;
             docker-cli)
-                if apt-cache show docker-cli >/dev/null 2>&1; then rest+=(docker-cli); else unpack docker.io docker; fi
+                if apt-cache show docker-cli >/dev/null 2>&1; then rest+=(docker-cli); else unpack docker.io usr/bin/docker; fi
                 ;;
             *) rest+=("$package") ;;
         esac

@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::io::{self, ErrorKind};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use crate::error::{Doing as _, Result};
 
@@ -15,6 +16,15 @@ const BORN_WITH: &str = "cubic";
 const ALLOWED: &str = "/proc/sys/net/ipv4/tcp_allowed_congestion_control";
 /// The default of the calling thread's namespace.
 const DEFAULT: &str = "/proc/sys/net/ipv4/tcp_congestion_control";
+
+/// Namespaces keep the machine's default.
+static KEPT: AtomicBool = AtomicBool::new(false);
+
+/// From now on namespaces keep the machine's default, to see what a socket that is born with another and then given
+/// cubic makes of it.
+pub(crate) fn keep() {
+    KEPT.store(true, Relaxed);
+}
 
 /// Lets namespaces choose cubic until it is dropped.
 #[derive(Debug)]
@@ -42,9 +52,10 @@ impl Drop for Permission {
     }
 }
 
-/// Whether namespaces may have cubic as their default.
-pub(crate) fn is_permitted() -> bool {
-    fs::read_to_string(ALLOWED).is_ok_and(|allowed| with(&allowed, BORN_WITH).is_none())
+/// Whether namespaces have cubic as their default.
+pub(crate) fn is_cubic() -> bool {
+    !KEPT.load(Relaxed)
+        && fs::read_to_string(ALLOWED).is_ok_and(|allowed| with(&allowed, BORN_WITH).is_none())
 }
 
 /// The list with one name more, unless it is there.
@@ -52,8 +63,11 @@ fn with(allowed: &str, name: &str) -> Option<String> {
     (!allowed.split_whitespace().any(|known| known == name)).then(|| format!("{} {name}", allowed.trim()))
 }
 
-/// Makes cubic the default of the calling thread's namespace.
+/// Makes cubic the default of the calling thread's namespace, unless it is to be [kept](keep).
 pub(crate) fn set_default() -> Result<()> {
+    if KEPT.load(Relaxed) {
+        return Ok(());
+    }
     match fs::write(DEFAULT, BORN_WITH) {
         Err(error) if is_refusal(&error) => Ok(()),
         done => done.doing(|| format!("write to {DEFAULT}")),

@@ -47,7 +47,7 @@ impl Machine {
             memory_mib: memory.and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) / 1024,
             kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
             congestion_control: read("/proc/sys/net/ipv4/tcp_congestion_control").trim().to_owned(),
-            born_with_cubic: congestion::is_permitted(),
+            born_with_cubic: congestion::is_cubic(),
             iperf3: iperf3.unwrap_or_default().lines().next().unwrap_or("not installed").trim().to_owned(),
         }
     }

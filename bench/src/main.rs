@@ -32,15 +32,19 @@ use crate::report::Results;
 fn main() -> ExitCode {
     let done = match std::env::args_os().nth(1).and_then(|first| first.into_string().ok()).as_deref() {
         Some(peers::relay::ARGUMENT) => peers::relay::child().map(|()| ExitCode::SUCCESS),
+        Some(tunnels::relay::ARGUMENT) => tunnels::relay::child().map(|()| ExitCode::SUCCESS),
         Some(ways::link::ARGUMENT) => ways::link::child().map(|()| ExitCode::SUCCESS),
         Some(suites::nat::flows::ARGUMENT) => suites::nat::flows::child().map(|()| ExitCode::SUCCESS),
         Some(cage::FIRST_PROCESS) => cage::first_process(),
         _ => {
             let options = Options::parse();
+            if options.own_congestion {
+                congestion::keep();
+            }
             if options.inside.is_some() {
                 inside(&options)
             } else {
-                let _permission = congestion::Permission::ask();
+                let _permission = (!options.own_congestion).then(congestion::Permission::ask);
                 cage::run_inside()
             }
         }

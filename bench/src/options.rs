@@ -17,7 +17,7 @@ pub(crate) struct Options {
     pub(crate) suite: Vec<Suite>,
 
     /// Peers to measure: bridge, relay, plain-relay, ovs, vde; for ways outside direct, pasta, slirp4netns; for
-    /// VXLAN kernel-vxlan, ovs-vxlan; vswitch
+    /// VXLAN kernel-vxlan, vxlan-relay, ovs-vxlan; vswitch
     /// [default: all but plain-relay]
     #[arg(long, value_delimiter = ',', value_name = "PEER")]
     pub(crate) peers: Vec<String>,
@@ -45,6 +45,10 @@ pub(crate) struct Options {
     /// Seconds over which the suite `scale` watches an idle switch [default: 10, quick: 3]
     #[arg(long, value_name = "S", value_parser = clap::value_parser!(u32).range(1..))]
     idle: Option<u32>,
+
+    /// Leave sockets the machine's own congestion control to be born with, in place of cubic
+    #[arg(long)]
+    pub(crate) own_congestion: bool,
 
     /// A first look: fewer and shorter rounds
     #[arg(long)]

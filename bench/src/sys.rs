@@ -14,6 +14,8 @@ use std::ptr;
 pub(crate) enum Offloads {
     /// Frames with the virtio-net header: partial checksums, TCP and UDP super-frames of up to 64 KiB.
     All,
+    /// Frames with that header: partial checksums, super-frames of TCP over IPv4.
+    Tcp4,
     /// Frames as on a wire, without a header.
     None,
 }
@@ -29,21 +31,26 @@ mod ioctls {
 
 /// Makes a TAP of this name in the present network namespace.
 pub(crate) fn open_tap(name: &str, offloads: Offloads) -> io::Result<File> {
-    const CHECKSUM_TSO4_TSO6_USO4_USO6: libc::c_int = 0x01 | 0x02 | 0x04 | 0x20 | 0x40;
+    const CHECKSUM_TSO4: libc::c_int = 0x01 | 0x02;
+    const TSO6_USO4_USO6: libc::c_int = 0x04 | 0x20 | 0x40;
     let tap = OpenOptions::new().read(true).write(true).open("/dev/net/tun")?;
     // SAFETY: an ifreq is plain data for which all zeroes is a value.
     let mut request: libc::ifreq = unsafe { mem::zeroed() };
     for (to, from) in request.ifr_name.iter_mut().zip(name.bytes().take(libc::IFNAMSIZ - 1)) {
         *to = libc::c_char::from_ne_bytes([from]);
     }
-    let header = if offloads == Offloads::All { libc::IFF_VNET_HDR } else { 0 };
+    let (header, wanted) = match offloads {
+        Offloads::All => (libc::IFF_VNET_HDR, CHECKSUM_TSO4 | TSO6_USO4_USO6),
+        Offloads::Tcp4 => (libc::IFF_VNET_HDR, CHECKSUM_TSO4),
+        Offloads::None => (0, 0),
+    };
     let flags = libc::IFF_TAP | libc::IFF_NO_PI | header;
     request.ifr_ifru.ifru_flags = libc::c_short::try_from(flags).map_err(io::Error::other)?;
     // SAFETY: the descriptor is open and `request` outlives the call.
     unsafe { ioctls::set_interface(tap.as_raw_fd(), &raw const request) }?;
-    if offloads == Offloads::All {
+    if wanted != 0 {
         // SAFETY: the descriptor is open; the argument is passed by value.
-        unsafe { ioctls::set_offload(tap.as_raw_fd(), CHECKSUM_TSO4_TSO6_USO4_USO6) }?;
+        unsafe { ioctls::set_offload(tap.as_raw_fd(), wanted) }?;
     }
     Ok(tap)
 }

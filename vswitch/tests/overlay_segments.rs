@@ -4,10 +4,12 @@
 #![allow(clippy::unwrap_used)]
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ipnet::{IpNet, Ipv4Net};
+use nix::sched::{CloneFlags, unshare};
 use packet::checksum::fill_ipv4;
 use packet::{MacAddr, Offload};
 use vswitch::dataplane::fdb::Station;
@@ -270,4 +272,72 @@ fn nobody_is_told_of_a_station_that_is_about_to_have_a_port() {
     assert_eq!((told[34], told[35]), (3, 1));
     assert_eq!(told[42..], routed((0, 2), (1, 5), 64)[14..]);
     assert_eq!(one.router.station(address(1, 4).into()), Some(own));
+}
+
+/// Runs `test` in a network namespace of its own, whose loopback interface carries `mtu` bytes.
+fn with_underlay(mtu: u16, test: impl FnOnce() + Send) {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("skipped: only root makes network namespaces");
+        return;
+    }
+    let test = || {
+        unshare(CloneFlags::CLONE_NEWNET).unwrap();
+        let mtu = mtu.to_string();
+        let ip = Command::new("ip").args(["link", "set", "lo", "up", "mtu", &mtu]).status();
+        assert!(ip.unwrap().success());
+        test();
+    };
+    std::thread::scope(|scope| scope.spawn(test).join().unwrap());
+}
+
+/// The same packet, of 1400 bytes and not to be fragmented.
+fn long(mut bytes: Vec<u8>) -> Vec<u8> {
+    bytes.resize(14 + 1400, b'.');
+    bytes[16..18].copy_from_slice(&1400u16.to_be_bytes());
+    bytes[20] = 0x40;
+    bytes[38..40].copy_from_slice(&1380u16.to_be_bytes());
+    fill_ipv4(&mut bytes, 14);
+    bytes
+}
+
+/// What `told` is: Ethernet destination and source, IP source, and the MTU of a "fragmentation needed".
+fn too_big(told: &[u8]) -> ([u8; 6], [u8; 6], [u8; 4], u16) {
+    assert_eq!((told[23], told[34], told[35]), (1, 3, 4), "ICMP, fragmentation needed: {told:?}");
+    let (to, from) = (told[..6].try_into().unwrap(), told[6..12].try_into().unwrap());
+    (to, from, told[26..30].try_into().unwrap(), u16::from_be_bytes([told[40], told[41]]))
+}
+
+#[test]
+fn of_a_packet_too_long_for_the_underlay_its_sender_is_told_once_and_nobody_else() {
+    with_underlay(1300, || {
+        let [one, two] = hosts();
+        let (a, near) = (one.station(0, 2, &two), one.station(1, 3, &two));
+        let (same, far) = (two.station(0, 5, &one), two.station(1, 4, &one));
+        let told = |segment: usize| {
+            let port = one.segments[segment].network.port().counters().snapshot();
+            (port.rx_frames, port.tx_drops.get("too_big").copied())
+        };
+        // Routed: by the gateway of the sender's own segment, in the name of the packet's destination.
+        send(&a, &long(routed((0, 2), (1, 4), 64)));
+        let answer = (mac(0, 2).0, mac(0, 1).0, address(1, 4).octets(), 1250);
+        assert_eq!(too_big(&received(&a)), answer);
+        // Bridged: by the VXLAN port, in the name of the station. Its answers keep their order, so the first
+        // that comes is the only one so far.
+        for (number, from, asker, to) in [(1, &near, 3, 4), (0, &a, 2, 5)] {
+            let link = (mac(number, to), mac(number, asker));
+            send(from, &long(udp(link, address(number, asker), address(number, to), 64)));
+            let answer = (mac(number, asker).0, mac(number, to).0, address(number, to).octets(), 1250);
+            assert_eq!(too_big(&received(from)), answer);
+        }
+        assert_eq!((told(0), told(1)), ((1, Some(1)), (1, Some(2))));
+        assert!(one.drops(0).is_empty(), "what was dropped is counted once");
+        // What fits crosses, and is the first that the others hear of all this.
+        for (to, host, last) in [(&far, 1, 4), (&same, 0, 5)] {
+            let link = (mac(host, last), mac(host, 9));
+            let fits = udp(link, address(host, 9), address(host, last), 64);
+            let from = if host == 0 { &a } else { &near };
+            send(from, &fits);
+            assert_eq!(received(to), fits);
+        }
+    });
 }

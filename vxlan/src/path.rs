@@ -85,11 +85,18 @@ impl Path {
     /// Asks the kernel what it knows of the path's MTU by now; `true` if that has changed. Sends
     /// nothing, but it takes two system calls, so it is no work for every frame.
     pub fn refresh(&self) -> bool {
-        let Some(probe) = &self.probe else { return false };
-        let mtu = probe.path_mtu(&self.to).unwrap_or(UNKNOWN_MTU);
         let before = self.mtu();
-        self.set_mtu(mtu);
-        before != mtu
+        self.find_route();
+        before != self.mtu()
+    }
+
+    /// The same; `false` if the kernel knows no way to the peer, or one that swallows or forbids what is
+    /// sent to it (ip-route(8): `blackhole`, `prohibit`, `unreachable`).
+    pub(crate) fn find_route(&self) -> bool {
+        let Some(probe) = &self.probe else { return true };
+        let mtu = probe.path_mtu(&self.to);
+        self.set_mtu(mtu.unwrap_or(UNKNOWN_MTU));
+        mtu.is_some()
     }
 
     /// The kernel cuts what is sent to this peer into datagrams (`UDP_SEGMENT`). Until it refuses.

@@ -215,6 +215,8 @@ impl<'a> Group<'a> {
     fn refused(&self, message: &Message, outgoing: &Outgoing<'_>, errno: Errno) {
         let path = &message.path;
         let reason = match errno {
+            // A route that swallows says EINVAL, one that forbids EACCES.
+            Errno::EINVAL | Errno::EACCES if !path.find_route() => SendError::Unreachable,
             Errno::EMSGSIZE | Errno::EINVAL | Errno::EIO => {
                 path.refresh();
                 let longest = usize::from(message.segment).saturating_sub(HEADER_LEN);
@@ -222,8 +224,14 @@ impl<'a> Group<'a> {
                     // Known from now on, so that the next sender is told.
                     SendError::TooBig
                 } else if outgoing.segment > 0 {
+                    // Once more: the route may be back by now, and nothing is wrong with segments.
+                    let again = send_messages(self.socket.as_fd(), &[*outgoing]);
                     // udp(7): no checksum offload on the way out, or a kernel without UDP_SEGMENT.
-                    if self.send_singly(message, outgoing) && errno != Errno::EMSGSIZE {
+                    if again.is_err()
+                        && self.send_singly(message, outgoing)
+                        && again == Err(errno)
+                        && errno != Errno::EMSGSIZE
+                    {
                         path.set_segmentation(false);
                     }
                     return;
@@ -276,3 +284,7 @@ pub(crate) fn longest_frame(frame: &Frame) -> Option<usize> {
         Some(gso) => Some(Segmenter::new(frame.bytes(), gso).ok()?.next_len()),
     }
 }
+
+#[cfg(test)]
+#[path = "send_tests.rs"]
+mod tests;

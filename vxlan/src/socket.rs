@@ -171,7 +171,9 @@ impl Probe {
     pub(crate) fn new(locals: impl IntoIterator<Item = IpAddr>) -> Result<Self, SocketError> {
         let probe = |local| {
             let socket = open(local)?;
-            socket.bind(&SockAddr::from(SocketAddr::new(local, 0)))?;
+            // A port of the kernel's choice would be given back and looked for with every question, in vain
+            // where none is free.
+            bind_in_dynamic_range(&socket, local)?;
             Ok(socket)
         };
         let sockets = locals

@@ -231,3 +231,66 @@ fn a_peer_without_a_route_is_counted() {
         assert_eq!(a.vtep.sender().send(0, vni, &small, &[]), Err(SendError::NoPeer));
     });
 }
+
+fn ip(args: &str) {
+    assert!(Command::new("ip").args(args.split_whitespace()).status().unwrap().success(), "ip {args}");
+}
+
+#[test]
+fn a_route_that_refuses_is_no_way_and_leaves_segmentation_as_it_is() {
+    with_loopback("", || {
+        let (a, mut b) = pair(1);
+        let path = a.path(&b);
+        // What sendmsg says: EINVAL, EACCES, EHOSTUNREACH.
+        for (round, kind) in (1..).zip(["blackhole", "prohibit", "unreachable"]) {
+            ip(&format!("route add {kind} {} table local", b.address));
+            a.send(&super_frame(60), &b).unwrap();
+            a.send(&frame(&Sample { payload: payload(10), ..Sample::default() }), &b).unwrap();
+            a.vtep.sender().flush(0);
+            assert_eq!(path.drops().get(SendError::Unreachable), 61 * round, "{kind}");
+            assert_eq!(path.drops().total(), 61 * round, "{kind}");
+            assert!(path.segmentation(), "{kind}");
+            ip(&format!("route del {kind} {} table local", b.address));
+            let sent = super_frame(60);
+            a.send(&sent, &b).unwrap();
+            a.vtep.sender().flush(0);
+            let received = receive(&mut b.receivers[0]);
+            assert_eq!(received.len(), 1, "it crosses whole after {kind}");
+            assert_eq!(wire(&received), wire(&[sent]));
+        }
+        assert_eq!(path.drops().total(), 3 * 61);
+    });
+}
+
+#[test]
+fn a_route_of_ipv6_that_refuses_is_no_way_either() {
+    with_loopback("", || {
+        let config = VtepConfig { addresses: vec!["::1".parse().unwrap()], port: 0, ..VtepConfig::default() };
+        let (vtep, _receivers) = Vtep::<()>::new(&config).unwrap();
+        let path = vtep.sender().path("2001:db8::1".parse().unwrap());
+        for (round, kind) in (1..).zip(["blackhole", "prohibit", "unreachable"]) {
+            ip(&format!("-6 route add {kind} 2001:db8::/64"));
+            vtep.sender()
+                .send(0, Vni::new(7).unwrap(), &super_frame(60), std::slice::from_ref(&path))
+                .unwrap();
+            vtep.sender().flush(0);
+            assert_eq!(path.drops().get(SendError::Unreachable), 60 * round, "{kind}");
+            assert_eq!(path.drops().total(), 60 * round, "{kind}");
+            assert!(path.segmentation(), "{kind}");
+            ip(&format!("-6 route del {kind} 2001:db8::/64"));
+        }
+    });
+}
+
+#[test]
+fn paths_are_known_where_no_port_is_left() {
+    with_loopback("mtu 1400", || {
+        let (a, b) = pair(1);
+        let path = a.path(&b);
+        std::fs::write("/proc/sys/net/ipv4/ip_local_port_range", "40000 40001").unwrap();
+        let _taken = [40_000, 40_001].map(|port| UdpSocket::bind(("0.0.0.0", port)).unwrap());
+        assert!(UdpSocket::bind("127.0.0.1:0").is_err());
+        assert!(!path.refresh());
+        assert_eq!(path.mtu(), 1400);
+    });
+}

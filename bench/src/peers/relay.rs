@@ -41,7 +41,7 @@ impl Peer for Relay {
 
     fn description(&self) -> String {
         match self.offloads {
-            Offloads::All => {
+            Offloads::All | Offloads::Tcp4 => {
                 "two TAPs with the virtio-net header and all offloads, a thread a direction, read then write"
             }
             Offloads::None => "two TAPs without the virtio-net header, a thread a direction, read then write",

@@ -7,6 +7,7 @@
 
 mod kernel;
 mod ovs;
+pub(crate) mod relay;
 mod vswitch;
 
 use std::net::Ipv4Addr;
@@ -18,7 +19,7 @@ use crate::options::Options;
 use crate::peers::{Peer, Switch, VswitchCommand, VswitchPeer};
 
 /// The names of all tunnels, those of variants of the switch aside.
-pub(crate) const NAMES: [&str; 3] = ["kernel-vxlan", "ovs-vxlan", "vswitch"];
+pub(crate) const NAMES: [&str; 4] = ["kernel-vxlan", "vxlan-relay", "ovs-vxlan", "vswitch"];
 
 /// MTU of the wire in bytes.
 const WIRE: u32 = 1500;
@@ -47,6 +48,7 @@ pub(crate) fn all(options: &Options) -> Result<Vec<Box<dyn Tunnel>>> {
     let command = VswitchCommand::from_options(options);
     let mut known: Vec<Box<dyn Tunnel>> = vec![
         Box::new(kernel::Kernel),
+        Box::new(relay::Relay),
         Box::new(ovs::OpenVswitch),
         Box::new(vswitch::Ours(VswitchPeer::new("vswitch", command.clone()))),
     ];

@@ -306,10 +306,14 @@ impl Sender {
         let mut news = false;
         for (from, to) in blocks {
             // Blocks before the acknowledgment tell of duplicates (RFC 2883), others of nothing
-            // that was sent.
-            if from < to && *from > self.una && *to <= self.max {
+            // that was sent. Both ends are compared: one alone may be half the numbers away.
+            if from < to && *from > self.una && *from < self.max && *to <= self.max {
                 news |= self.loss.get_or_insert_default().add((*from, *to));
             }
+        }
+        if let Some(loss) = &self.loss {
+            // After a timeout: it has some of what would be sent again next.
+            self.nxt = loss.skip_known(self.nxt);
         }
         news
     }

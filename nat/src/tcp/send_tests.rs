@@ -170,3 +170,24 @@ fn nonsense_blocks_are_passed_over() {
     assert!(!send.is_recovering());
     assert_eq!(send.plan(false, false), None);
 }
+
+#[test]
+fn a_block_beyond_what_was_sent_says_nothing() {
+    let mut send = sender(true);
+    send_next(&mut send, 20_000);
+    // Its end is so far away that it counts as before everything that was sent.
+    send.acknowledge(&sacked(0, &[(0x7000_0000, 0x9000_0000)]), at(1));
+    assert!(!send.is_recovering());
+    assert_eq!(send.plan(true, false), Some(Plan::Next { seq: Seq(20_000), len: 40_000 }));
+}
+
+#[test]
+fn after_a_timeout_what_the_container_has_is_passed_over_whole() {
+    let mut send = sender(true);
+    send_next(&mut send, 20_000);
+    send.timed_out();
+    assert_eq!(send.sent(Seq(0), 5000, at(1)), 5000);
+    // What goes next is in the middle of what it turns out to have.
+    send.acknowledge(&sacked(0, &[(3000, 9000)]), at(1));
+    assert_eq!(send.plan(true, false), Some(Plan::Again { seq: Seq(9000), len: 11_000 }));
+}

@@ -11,6 +11,7 @@ mod trunk;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use parking_lot::Mutex;
 use vxlan::{
@@ -110,7 +111,8 @@ impl Overlay {
         }
         let network = Arc::new(Network::new(vni, config));
         let (answers, queue) = Answers::new()?;
-        let transmit = VxlanTransmit::new(self.vtep.sender().clone(), network.clone(), answers);
+        let (sender, router) = (self.vtep.sender().clone(), Arc::new(AtomicU64::new(0)));
+        let transmit = VxlanTransmit::new(sender.clone(), network.clone(), answers, router.clone());
         // The underlay's MTU is each path's own; the port checks it by itself.
         let port = PortConfig {
             owner: "overlay".to_owned(),
@@ -122,7 +124,7 @@ impl Overlay {
         let port = switch.add_port(bridge, port, Box::new(transmit), vec![queue])?;
         let attachment = Attachment { bridge: bridge.clone(), port: port.clone() };
         self.vtep.demux().add(network.clone(), attachment);
-        Ok(OverlayNetwork { network, bridge: bridge.clone(), port, sender: self.vtep.sender().clone() })
+        Ok(OverlayNetwork { network, bridge: bridge.clone(), port, sender, router })
     }
 
     /// Takes the VXLAN port away again. When this returns no frame of the network is under way.
@@ -178,6 +180,8 @@ pub struct OverlayNetwork {
     bridge: Arc<Bridge>,
     port: Arc<Port>,
     sender: Arc<vxlan::Sender>,
+    /// Whose frames the router behind the gateway sends; 0 where there is none.
+    router: Arc<AtomicU64>,
 }
 
 impl OverlayNetwork {

@@ -1,7 +1,9 @@
 //! The way out of a bridge to other hosts.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use packet::wire::EthernetFrame;
 use packet::{Frame, MacAddr};
 use vxlan::{Network, SendError, Sender, neighbour, too_big};
 
@@ -13,11 +15,18 @@ pub(super) struct VxlanTransmit {
     sender: Arc<Sender>,
     network: Arc<Network>,
     answers: Arc<Answers>,
+    /// The router's Ethernet address as a number; 0, which is nobody's, where there is none.
+    router: Arc<AtomicU64>,
 }
 
 impl VxlanTransmit {
-    pub(super) fn new(sender: Arc<Sender>, network: Arc<Network>, answers: Arc<Answers>) -> Self {
-        Self { sender, network, answers }
+    pub(super) fn new(
+        sender: Arc<Sender>,
+        network: Arc<Network>,
+        answers: Arc<Answers>,
+        router: Arc<AtomicU64>,
+    ) -> Self {
+        Self { sender, network, answers, router }
     }
 
     /// The second, where it matters: pushed stations do not age.
@@ -29,9 +38,14 @@ impl VxlanTransmit {
         if self.answers.push(answer) { DropReason::Answered } else { DropReason::QueueFull }
     }
 
-    /// Tells the frame's sender how big its packets may be.
+    /// Tells the frame's sender how big its packets may be. Of a routed one the router tells it, in the
+    /// sender's own segment.
     #[cold]
     fn tell_too_big(&self, frame: &Frame, room: usize, scratch: &mut Frame) {
+        let source = EthernetFrame::new_checked(frame.bytes()).map(|ethernet| ethernet.source());
+        if source.is_ok_and(|source| self.router.load(Relaxed) == source.to_u64()) {
+            return;
+        }
         let link = packet::wire::parse(frame.bytes()).map_or(0, |headers| headers.l3);
         let mtu = u32::try_from(room.saturating_sub(link)).unwrap_or(u32::MAX);
         if too_big::answer(frame, mtu, scratch) {

@@ -9,6 +9,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use ipnet::IpNet;
@@ -79,9 +80,10 @@ impl Router {
         Arc::new(Side { router: self.clone(), segment })
     }
 
-    /// Says where a segment is, by number.
+    /// Says where a segment is, by number. The senders of what is too long for the way there are told by the router alone.
     pub fn set_segment(&self, segment: usize, bridge: &Arc<Bridge>, overlay: &OverlayNetwork) {
         if let Some(segment) = self.segments.get(segment) {
+            overlay.router.store(self.mac.to_u64(), Relaxed);
             let way = Way { bridge: bridge.clone(), network: overlay.network.clone() };
             segment.way.store(Some(Arc::new(way)));
         }
@@ -241,7 +243,8 @@ impl Beyond for Side {
             let room = way.network.targets(mac, 0, |paths| paths.first().map_or(0, |path| path.room()));
             self.tell_too_big(worker, room, frame, scratch);
         }
-        sent
+        // What the port did not take is counted there, and nowhere else.
+        Ok(())
     }
 
     fn addresses(&self) -> Vec<IpAddr> {

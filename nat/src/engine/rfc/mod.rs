@@ -8,6 +8,7 @@ mod rfc4787_ways;
 mod rfc5508;
 mod rfc6888;
 mod udp;
+mod udp_published;
 
 use std::{
     collections::VecDeque,

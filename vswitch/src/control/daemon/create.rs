@@ -1,34 +1,23 @@
 //! Reserving what a container needs, before anything of it exists.
 
-use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use packet::MacAddr;
 
-use super::etc::{is_field, is_link};
+use super::draft::draft;
+use super::etc::is_field;
+use super::reserve::no_alias;
 use super::shared::Claims;
-use super::{Books, Daemon, Live, Phase, QUEUES, gateways, now};
-use crate::control::cluster::SharedEndpoint;
+use super::{Books, Daemon, Live, Phase};
 use crate::control::error::ControlError;
-use crate::control::expose;
 use crate::control::id;
-use crate::control::net::{IpamConfig, NetError, PoolError};
-use crate::control::publish::{self, Wish};
-use crate::control::record::{Container, Dns, Endpoint, ExposedPort, Mode, Origin, Status};
+use crate::control::record::{Container, Endpoint, Mode, Origin, Status};
 use crate::control::request::{CreateReply, CreateRequest, EndpointRequest};
 use crate::sandbox::spec::{EtcFiles, InitSpec, NetworkNamespace, Place, PortSpec, Sandbox, Target};
 
 /// How long a container that was reserved may take to be started.
 const RESERVATION: Duration = Duration::from_mins(1);
-
-/// Ports that can be exposed and published by one request: twice all there are.
-const MOST_PORTS: usize = 2 * 2 * 65_535;
-
-/// Descriptors that fit in a message with all of a container's queues and its name service.
-pub(super) const MAX_QUEUES: usize = 60;
 
 impl Daemon {
     /// Reserves a name, addresses and a directory. They are given back when the process `client`
@@ -170,115 +159,14 @@ impl Daemon {
     }
 }
 
-fn too_many_ports() -> ControlError {
-    ControlError::Invalid(format!("more than {MOST_PORTS} ports: no container has so many"))
-}
-
-/// A record of what was asked for, as far as that alone can be checked.
-fn draft(id: &str, dir: &std::path::Path, request: CreateRequest) -> Result<Container, ControlError> {
-    let origin = match request.attach {
-        Some(Target::Pid(..=0)) => {
-            return Err(ControlError::Invalid("a process has a number above 0".into()));
-        }
-        Some(Target::Netns(path)) if !path.is_absolute() => {
-            return Err(ControlError::Invalid(format!(
-                "{} says nothing here: give the whole path of the namespace",
-                path.display()
-            )));
-        }
-        Some(target) => Origin::Attach { netns: identity(&target), target },
-        None => {
-            Origin::Run { command: request.command, log: request.detached.then(|| dir.join("output.log")) }
-        }
-    };
-    let mut exposed = BTreeSet::new();
-    let mut left = MOST_PORTS;
-    let mut bounded = |count: usize| {
-        left = left.checked_sub(count).ok_or_else(too_many_ports)?;
-        Ok::<_, ControlError>(())
-    };
-    for word in &request.expose {
-        let ports = expose::parse(word)?;
-        bounded(ports.len())?;
-        exposed.extend(ports);
-    }
-    let mut published = Vec::new();
-    for word in &request.publish {
-        let wishes = publish::parse(word)?;
-        bounded(wishes.len())?;
-        published.extend(wishes);
-    }
-    exposed.extend(published.iter().map(|wish| wish.port));
-    if request.publish_all {
-        let already: BTreeSet<ExposedPort> = published.iter().map(|wish| wish.port).collect();
-        let rest = exposed.iter().filter(|port| !already.contains(port));
-        published.extend(rest.map(|port| Wish { port: *port, address: None, host: None }));
-    }
-    let hosts: Result<Vec<_>, ControlError> =
-        request.extra_hosts.iter().map(|word| super::etc::extra_host(word)).collect();
-    // Without a value: as the caller has it, which here is not at all.
-    let env =
-        request.env.iter().filter_map(|word| Some((word, word.split_once('=')?))).map(|(word, pair)| {
-            let (name, value) = pair;
-            if name.is_empty() || word.contains('\0') {
-                return Err(ControlError::Invalid(format!("invalid environment variable: {word}")));
-            }
-            Ok((name.to_owned(), value.to_owned()))
-        });
-    if let Some(domain) = &request.domainname
-        && (domain.len() > 64 || !(domain.is_empty() || is_field(domain)))
-    {
-        return Err(ControlError::Invalid(format!("\"{domain}\" cannot be a domain name")));
-    }
-    for word in request.dns_search.iter().chain(&request.dns_options) {
-        if !is_field(word) {
-            return Err(ControlError::Invalid(format!("{word:?} is not a valid domain or resolver option")));
-        }
-    }
-    Ok(Container {
-        id: id.to_owned(),
-        name: String::new(),
-        created: now(),
-        origin,
-        auto_remove: request.auto_remove,
-        hostname: String::new(),
-        domainname: request.domainname,
-        labels: request.labels,
-        env: env.collect::<Result<_, _>>()?,
-        status: Status::Created,
-        mode: Mode::Networks,
-        endpoints: Vec::new(),
-        queues: request.queues.unwrap_or(QUEUES).clamp(1, 16),
-        dns: Dns {
-            servers: request.dns,
-            search: request.dns_search,
-            options: request.dns_options,
-            hosts: hosts?,
-        },
-        exposed,
-        published,
-        bindings: Vec::new(),
-    })
-}
-
 /// Device and inode of a namespace, while it can be seen.
-fn identity(target: &Target) -> Option<(u64, u64)> {
+pub(super) fn identity(target: &Target) -> Option<(u64, u64)> {
     use std::os::unix::fs::MetadataExt;
     let path = match target {
         Target::Pid(pid) => format!("/proc/{pid}/ns/net").into(),
         Target::Netns(path) => path.clone(),
     };
     std::fs::metadata(path).ok().map(|m| (m.dev(), m.ino()))
-}
-
-pub(super) fn mac_of(text: &str) -> Result<MacAddr, ControlError> {
-    match text.parse::<MacAddr>() {
-        Ok(mac) if mac.is_multicast() || mac == MacAddr::ZERO => {
-            Err(ControlError::Invalid(format!("{mac} cannot be a station's address")))
-        }
-        Ok(mac) => Ok(mac),
-        Err(e) => Err(ControlError::Invalid(e.to_string())),
-    }
 }
 
 impl Books {
@@ -402,137 +290,6 @@ impl Books {
         }
     }
 
-    fn reserve_all(
-        &mut self,
-        record: &mut Container,
-        networks: &[EndpointRequest],
-        claims: &Claims,
-    ) -> Result<(), ControlError> {
-        match record.mode {
-            Mode::Container(_) => return Ok(()),
-            Mode::Host | Mode::None => {
-                let name = if record.mode == Mode::Host { "host" } else { "none" };
-                record.endpoints.push(self.bare_endpoint(name)?);
-                return Ok(());
-            }
-            Mode::Networks => {}
-        }
-        let default = [EndpointRequest { network: "default".into(), ..EndpointRequest::default() }];
-        let networks = if networks.is_empty() { &default[..] } else { networks };
-        if networks.len() * record.queues > MAX_QUEUES {
-            return Err(ControlError::Invalid(format!(
-                "{} networks with {} queues each are more than {MAX_QUEUES} queues",
-                networks.len(),
-                record.queues
-            )));
-        }
-        for request in networks {
-            let claimed = self.resolve_network(&request.network).ok();
-            let claimed = claimed.and_then(|id| claims.on(&id));
-            let endpoint = self.reserve(record, request, claimed)?;
-            record.endpoints.push(endpoint);
-        }
-        self.reserve_way_out(record)
-    }
-
-    /// An endpoint on a network that switches nothing: without an interface.
-    fn bare_endpoint(&self, name: &str) -> Result<Endpoint, ControlError> {
-        Ok(Endpoint {
-            id: id::new_id()?,
-            network: name.into(),
-            network_id: self.resolve_network(name)?,
-            wished: EndpointRequest { network: name.into(), ..EndpointRequest::default() },
-            interface: String::new(),
-            mac: String::new(),
-            v4: None,
-            v6: None,
-            gateway4: None,
-            gateway6: None,
-            gateway_only: false,
-        })
-    }
-
-    /// Gives back the addresses of all of a record's endpoints.
-    fn give_back(&mut self, record: &Container) {
-        for endpoint in &record.endpoints {
-            if let Some(network) = self.networks.get_mut(&endpoint.network_id) {
-                network.release(&endpoint.addresses());
-            }
-        }
-    }
-
-    /// Reserves an endpoint on one more network: the one that was claimed in the store, where the network is
-    /// one of all nodes.
-    ///
-    /// # Errors
-    /// With Docker's sentences; nothing is reserved then.
-    pub(super) fn reserve(
-        &mut self,
-        record: &Container,
-        request: &EndpointRequest,
-        claimed: Option<&SharedEndpoint>,
-    ) -> Result<Endpoint, ControlError> {
-        let id = self.resolve_network(&request.network)?;
-        let network = self.network_mut(&id)?;
-        let Some(fabric) = &network.fabric else {
-            return Err(ControlError::Forbidden(format!(
-                "container cannot be connected to network {}: it switches nothing",
-                network.record.name
-            )));
-        };
-        if record.endpoint_on(&id).is_some() {
-            return Err(ControlError::Forbidden(format!(
-                "endpoint with name {} already exists in network {}",
-                record.name, network.record.name
-            )));
-        }
-        let is_default = network.record.is_default_bridge();
-        if is_default && (request.ip.is_some() || request.ip6.is_some()) {
-            return Err(ControlError::Invalid(
-                "user specified IP address is supported on user defined networks only".into(),
-            ));
-        }
-        if is_default && !request.aliases.is_empty() {
-            return Err(no_alias());
-        }
-        for alias in &request.aliases {
-            if alias.len() > 253 || !is_field(alias) || alias.contains('/') {
-                return Err(ControlError::Invalid(format!("\"{alias}\" cannot be an alias")));
-            }
-        }
-        if let Some(word) = request.links.iter().find(|word| !is_link(word)) {
-            return Err(ControlError::Invalid(format!("invalid link format: {word}")));
-        }
-        let wished_mac = request.mac_address.as_deref().map(mac_of).transpose()?;
-        wished_mac.map_or(Ok(()), |mac| fabric.check_mac(&network.record, mac))?;
-        let (endpoint_id, (v4, v6, mac)) = match (claimed, &network.shared) {
-            (Some(claimed), Some(_)) => {
-                (claimed.id.clone(), (Some(claimed.ipv4), claimed.ipv6, mac_of(&claimed.mac)?))
-            }
-            (None, None) => (id::new_id()?, network.reserve_addresses(request, wished_mac)?),
-            // It came or went at this moment.
-            _ => return Err(super::no_network(&request.network)),
-        };
-        let (gateway4, gateway6) = if network.record.has_way_out() {
-            gateways(network.record.ipam.config.iter().filter_map(IpamConfig::default_gateway))
-        } else {
-            (None, None)
-        };
-        Ok(Endpoint {
-            id: endpoint_id,
-            network: network.record.name.clone(),
-            network_id: id,
-            wished: request.clone(),
-            interface: record.free_interface(network.record.interface_prefix()),
-            mac: mac.to_string(),
-            v4,
-            v6,
-            gateway4: gateway4.filter(|_| v4.is_some()),
-            gateway6: gateway6.filter(|_| v6.is_some()),
-            gateway_only: false,
-        })
-    }
-
     /// What a helper is told of an endpoint.
     pub(super) fn port_spec(
         &self,
@@ -553,72 +310,4 @@ impl Books {
             queues: record.queues,
         })
     }
-}
-
-impl super::Network {
-    /// A certain address, or the next one, of the subnets of one IP version; `None` if there are none.
-    fn take(
-        &mut self,
-        wished: Option<IpAddr>,
-        v6: bool,
-        mac: Option<MacAddr>,
-    ) -> Result<Option<IpNet>, PoolError> {
-        let mut refusal = wished.map(|_| PoolError::Outside);
-        for pool in self.pools.iter_mut().filter(|pool| matches!(pool.subnet(), IpNet::V6(_)) == v6) {
-            let taken = match (wished, mac) {
-                (Some(address), _) => pool.claim(address).map(|()| address),
-                (None, Some(mac)) => pool.allocate_for(mac),
-                (None, None) => pool.allocate(),
-            };
-            match taken {
-                Ok(address) => {
-                    let net = IpNet::new(address, pool.subnet().prefix_len());
-                    return Ok(net.ok());
-                }
-                Err(PoolError::Outside) => {}
-                Err(error) => refusal = Some(error),
-            }
-        }
-        refusal.map_or(Ok(None), Err)
-    }
-
-    /// An address of each version that the network has, and the interface's Ethernet address.
-    fn reserve_addresses(
-        &mut self,
-        request: &EndpointRequest,
-        wished_mac: Option<MacAddr>,
-    ) -> Result<(Option<ipnet::Ipv4Net>, Option<ipnet::Ipv6Net>, MacAddr), NetError> {
-        let wished4 = request.ip.map(IpAddr::from);
-        let wished6 = request.ip6.map(IpAddr::from);
-        let v4 = self.take(wished4, false, None).map_err(|e| self.record.refused(4, wished4, e))?;
-        let mac = match (wished_mac, v4) {
-            (Some(mac), _) => mac,
-            (None, Some(IpNet::V4(net))) => MacAddr::from_ipv4(net.addr()),
-            // An address of no subnet, but never twice: the last bytes of the IPv6 address come later.
-            (None, _) => MacAddr::from_ipv4(std::net::Ipv4Addr::from(rand_u32())),
-        };
-        let v6 = match self.take(wished6, true, Some(mac)) {
-            Ok(v6) => v6,
-            Err(error) => {
-                if let Some(net) = v4 {
-                    self.release(&[net.addr()]);
-                }
-                return Err(self.record.refused(6, wished6, error));
-            }
-        };
-        let v4 = if let Some(IpNet::V4(net)) = v4 { Some(net) } else { None };
-        let v6 = if let Some(IpNet::V6(net)) = v6 { Some(net) } else { None };
-        Ok((v4, v6, mac))
-    }
-}
-
-fn rand_u32() -> u32 {
-    let id = id::new_id().unwrap_or_default();
-    id.get(..8).and_then(|hex| u32::from_str_radix(hex, 16).ok()).unwrap_or(1)
-}
-
-fn no_alias() -> ControlError {
-    ControlError::Invalid(
-        "network-scoped alias is supported only for containers in user defined networks".into(),
-    )
 }

@@ -266,7 +266,7 @@ impl Daemon {
             let link = live.link.clone();
             refuse_mode(&record, &books.network(&network_id)?.record)?;
             let link = link.filter(|_| record.is_running()).ok_or_else(|| not_running(&id))?;
-            if (record.endpoints.len() + 1) * record.queues > super::create::MAX_QUEUES {
+            if (record.endpoints.len() + 1) * record.queues > super::reserve::MAX_QUEUES {
                 return Err(ControlError::Invalid("the container has too many interfaces".into()));
             }
             (network_id, record, link)

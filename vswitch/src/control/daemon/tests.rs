@@ -2,6 +2,7 @@ use std::net::IpAddr;
 
 use super::*;
 use crate::control::net::request::NetworkCreateRequest;
+use crate::control::net::{NetworkRecord, Pool};
 use crate::control::request::{CreateReply, CreateRequest, EndpointRequest};
 use crate::dataplane::SwitchConfig;
 

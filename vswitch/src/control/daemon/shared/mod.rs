@@ -238,7 +238,7 @@ fn wish(
         container: container.to_owned(),
         name: name.to_owned(),
         aliases: request.aliases.clone(),
-        mac: request.mac_address.as_deref().map(super::create::mac_of).transpose()?,
+        mac: request.mac_address.as_deref().map(super::reserve::mac_of).transpose()?,
         ipv4: request.ip,
         ipv6: request.ip6,
     })
