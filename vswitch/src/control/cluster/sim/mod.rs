@@ -17,6 +17,7 @@
 //! `cargo test -p vswitch --lib cluster::sim` runs a hundred seeds (an eighth of a second each without
 //! optimisation). `VSWITCH_SIM_SEEDS=N` runs as many as are asked for, and a death at every step, from `VSWITCH_SIM_FROM` on, `VSWITCH_SIM_SEED=N` a single one, which then tells its story.
 
+mod invariants;
 mod node;
 mod scenario;
 mod world;
