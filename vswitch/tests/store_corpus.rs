@@ -23,23 +23,37 @@ fn a_node_holds_on_its_corpus() {
     assert!(count > 20, "{count} in {}", directory.display());
 }
 
-/// Whether the node still has its endpoint in the end, and how many keys it leaves that nobody can read.
+/// How many of its two endpoints the node still has in the end, and how many keys it leaves that nobody can read.
 #[test]
 fn what_somebody_does_with_a_shell_comes_to_what_it_must() {
     let ends = [
-        ("another-node", (true, 0)),
-        ("dead-node", (true, 0)),
-        ("dead-node-spoiled", (true, 0)),
-        ("own-endpoint-spoiled", (true, 0)),
-        ("own-endpoint-deleted", (true, 0)),
-        ("own-endpoint-of-another", (false, 0)),
-        ("own-mac-of-another", (false, 0)),
-        ("own-name-of-another", (true, 0)),
-        ("network-spoiled", (true, 1)),
-        ("address-and-key-differ", (true, 4)),
-        ("deep", (true, 1)),
-        ("many-aliases", (true, 1)),
-        ("empty", (true, 1)),
+        ("another-node", (2, 0)),
+        ("dead-node", (2, 0)),
+        ("dead-node-spoiled", (2, 0)),
+        ("own-endpoint-spoiled", (2, 0)),
+        ("own-endpoint-deleted", (2, 0)),
+        ("own-endpoint-of-another", (1, 0)),
+        ("own-mac-of-another", (1, 0)),
+        ("own-name-of-another", (2, 0)),
+        ("network-spoiled", (2, 1)),
+        ("address-and-key-differ", (2, 4)),
+        ("deep", (2, 1)),
+        ("many-aliases", (2, 1)),
+        ("empty", (2, 1)),
+        ("wide-one-vni", (2, 1)),
+        ("wide-vni-missing", (2, 1)),
+        ("wide-subnets-overlap", (2, 1)),
+        ("wide-subnet-twice", (2, 1)),
+        ("wide-unpaired", (2, 1)),
+        ("wide-too-many", (2, 1)),
+        ("wide-as-many-as-can-be", (2, 0)),
+        ("wide-other-vnis", (2, 0)),
+        ("wide-vnis-of-another", (2, 0)),
+        ("wide-own-subnet-gone", (2, 0)),
+        ("wide-own-endpoint-deleted", (2, 0)),
+        ("wide-own-endpoint-of-another", (1, 0)),
+        ("wide-own-ipv6-of-another", (1, 0)),
+        ("wide-endpoint-in-no-subnet", (2, 0)),
     ];
     for (name, end) in ends {
         assert_eq!(store(&input(name)), end, "{name}");

@@ -230,11 +230,18 @@ fn several_subnets_have_a_vni_each_and_are_routed_between_hosts() {
     let routes = one.exec("late", &["ip", "route"]).ok();
     assert!(routes.contains("10.9.1.0/29 via 10.9.2.254 dev eth1"), "{routes}");
     two.ping("a2", "10.9.2.30");
+    // Who is back first is not told that the others are unreachable.
+    let ping = ["ping", "-i", "0.05", "10.9.2.10"];
+    let mut pings = Background::start(&mut one.exec_command("a1", &ping));
+    pings.line(|line| line.contains("bytes from"));
     let mut one = one;
     one.kill();
     one.start_again();
     two.ping("a2", "10.9.2.10");
     one.ping("a1", "10.9.2.20");
+    one.ping("a1", "10.9.2.10");
+    let (_, said) = pings.interrupt();
+    assert!(!said.contains("From 10.9.1.1"), "{said}");
 }
 
 #[test]

@@ -96,14 +96,22 @@ impl Router {
         }
     }
 
-    /// A station of this host has these addresses.
+    /// A station of this host has these addresses, or is about to: what comes for it before it has a port is
+    /// dropped without a word to whoever sent it, unless another host has the address.
     pub fn set_station(&self, mac: MacAddr, addresses: &[IpAddr]) {
         self.change(|stations| stations.extend(addresses.iter().map(|address| (*address, mac))));
     }
 
-    /// A station of this host is gone.
-    pub fn remove_station(&self, mac: MacAddr) {
-        self.change(|stations| stations.retain(|_, owner| *owner != mac));
+    /// A station of this host has these addresses no more.
+    pub fn remove_station(&self, mac: MacAddr, addresses: &[IpAddr]) {
+        self.change(|stations| {
+            stations.retain(|address, owner| *owner != mac || !addresses.contains(address));
+        });
+    }
+
+    /// The station of this host that has an address.
+    pub fn station(&self, address: IpAddr) -> Option<MacAddr> {
+        self.stations.load().get(&address).copied()
     }
 
     fn change(&self, act: impl FnOnce(&mut HashMap<IpAddr, MacAddr>)) {
@@ -217,9 +225,9 @@ impl Beyond for Side {
         let way = to.way.load();
         let way = way.as_ref().ok_or(DropReason::NoRoute)?;
         let here = router.stations.load().get(&packet.destination).copied();
-        let mac = here.or_else(|| way.network.neighbour(packet.destination));
-        let mac = mac.ok_or(DropReason::NoNeighbour)?;
-        let Some(port) = way.bridge.port_of(mac, Switch::now()) else {
+        let at = |mac| Some((mac, way.bridge.port_of(mac, Switch::now())?));
+        let next = here.and_then(at).or_else(|| way.network.neighbour(packet.destination).and_then(at));
+        let Some((mac, port)) = next else {
             // A station of this host without a port is about to have one: whoever sends may try again.
             return Err(if here.is_some() { DropReason::LinkDown } else { DropReason::NoNeighbour });
         };

@@ -139,6 +139,7 @@ impl State {
     fn candidate(&mut self, wish: &EndpointWish, level: u32) -> Result<SharedEndpoint, ClusterError> {
         let network = self.picture.network(&wish.network).cloned();
         let network = network.ok_or_else(|| ClusterError::NoNetwork(wish.network.clone()))?;
+        wish.mac.map_or(Ok(()), |mac| network.record.check_mac(mac))?;
         let ipv4 = match wish.ipv4 {
             Some(wanted) => self.wished_v4(&network.record, wanted)?,
             None => self.choose_v4(&network.record, wish, level)?,

@@ -173,6 +173,16 @@ fn an_ethernet_address_is_given_once_on_a_network() {
 }
 
 #[test]
+fn the_ethernet_address_of_a_gateway_is_nobodys() {
+    let mut lab = Lab::new();
+    let before = lab.snapshot();
+    let gateway = EndpointWish { mac: Some(MacAddr([2, 0x42, 10, 0, 0, 1])), ..wish(1) };
+    let refused = claim(&mut lab, gateway).unwrap_err();
+    assert!(matches!(refused, ClusterError::Network(NetError::MacOfGateway(..))), "{refused}");
+    assert_eq!(lab.snapshot(), before);
+}
+
+#[test]
 fn a_name_is_given_once_in_the_cluster() {
     let mut lab = Lab::new();
     let other = NameClaim { container: id(0x99), node: "n2".into() };

@@ -22,33 +22,61 @@ fn id(number: u64) -> String {
     format!("{number:064x}")
 }
 
-fn network() -> Option<SharedNetwork> {
-    let subnet: IpNet = "10.0.0.0/24".parse().ok()?;
-    let gateway = "10.0.0.1".parse().ok();
-    let config = IpamConfig { subnet, ip_range: None, gateway, aux: BTreeMap::new() };
+/// An overlay network with these subnets, numbered from 256 on.
+fn network(number: u64, name: &str, subnets: &[&str]) -> Option<SharedNetwork> {
+    let (mut config, mut vnis) = (Vec::new(), BTreeMap::new());
+    for subnet in subnets {
+        let subnet: IpNet = subnet.parse().ok()?;
+        let gateway = subnet.hosts().nth(usize::from(subnet.addr().is_ipv6()));
+        config.push(IpamConfig { subnet, ip_range: None, gateway, aux: BTreeMap::new() });
+        if matches!(subnet, IpNet::V4(_)) {
+            let next = u32::try_from(vnis.len()).ok()?;
+            vnis.insert(subnet, u32::try_from(number).ok()? * 256 + next);
+        }
+    }
     let record = NetworkRecord {
-        name: "demo".into(),
+        name: name.into(),
         driver: "overlay".into(),
-        ipam: Ipam { driver: Ipam::DEFAULT.into(), options: None, config: vec![config] },
-        ..NetworkRecord::none(id(1), 0)
+        enable_ipv6: config.len() > vnis.len(),
+        ipam: Ipam { driver: Ipam::DEFAULT.into(), options: None, config },
+        ..NetworkRecord::none(id(number), 0)
     };
-    Some(SharedNetwork { record, vnis: BTreeMap::from([(subnet, 256)]) })
+    Some(SharedNetwork { record, vnis })
 }
 
-fn endpoint() -> Option<SharedEndpoint> {
-    let address = Ipv4Addr::new(10, 0, 0, 2);
+/// One subnet, VNI 256.
+fn demo() -> Option<SharedNetwork> {
+    network(1, "demo", &["10.0.0.0/24"])
+}
+
+/// Two of each IP version, VNIs 512 and 513.
+fn wide() -> Option<SharedNetwork> {
+    network(2, "wide", &["10.1.0.0/24", "10.2.0.0/24", "fd00:1::/64", "fd00:2::/64"])
+}
+
+fn endpoint(number: u64, network: u64, name: &str, ipv4: [u8; 4]) -> Option<SharedEndpoint> {
+    let address = Ipv4Addr::from(ipv4);
     Some(SharedEndpoint {
-        id: id(5),
-        network: id(1),
+        id: id(number),
+        network: id(network),
         ipv4: Ipv4Net::new(address, 24).ok()?,
         ipv6: None,
         mac: MacAddr::from_ipv4(address).to_string(),
-        container: id(6),
-        name: "web".into(),
+        container: id(number + 1),
+        name: name.into(),
         aliases: Vec::new(),
         node: "n1".into(),
         vtep: Ipv4Addr::new(192, 0, 2, 1).into(),
     })
+}
+
+/// What the node has: an endpoint on each network, on the second one in its second subnet.
+fn held() -> Option<Held> {
+    let ipv6 = "fd00:2::2/64".parse().ok()?;
+    let second = SharedEndpoint { ipv6: Some(ipv6), ..endpoint(7, 2, "db", [10, 2, 0, 2])? };
+    let endpoints = vec![endpoint(5, 1, "web", [10, 0, 0, 2])?, second];
+    let names = endpoints.iter().map(|endpoint| (endpoint.name.clone(), endpoint.container.clone()));
+    Some(Held { names: names.collect(), endpoints })
 }
 
 /// A node on a store in which somebody with a shell is at work.
@@ -74,11 +102,12 @@ impl Victim {
     fn new() -> Option<Self> {
         let config = Config::new("n1", &id(0xa1), Ipv4Addr::new(192, 0, 2, 1).into());
         let keys = Keys::new(&config.prefix);
-        let held = Held { endpoints: vec![endpoint()?], names: vec![("web".into(), id(6))] };
-        let state = State::new(config, held, "run".into(), 1);
+        let state = State::new(config, held()?, "run".into(), 1);
         let mut victim = Self { store: Memory::default(), state, keys, now: Duration::from_secs(100) };
         victim.put(victim.keys.text(&Key::Version), encode(&Version { schema: SCHEMA }), None)?;
-        victim.put(victim.keys.text(&Key::Network(id(1))), encode(&network()?), None)?;
+        for network in [demo()?, wide()?] {
+            victim.put(victim.keys.text(&Key::Network(network.id().into())), encode(&network), None)?;
+        }
         victim.join()?;
         victim.list();
         victim.work();
@@ -164,12 +193,12 @@ fn again(key: &Key, value: &Value) {
 
 /// Runs what somebody does to a store, and a node on it. The steps are separated by zero bytes: `+` lets 200 s pass, `!`
 /// has the node read everything anew, `-KEY` deletes a key, and anything else is a key, a line end, and
-/// its value. Keys are below the prefix. How often the node still has its endpoint, and how many keys
+/// its value. Keys are below the prefix. How many of its two endpoints the node still has, and how many keys
 /// it cannot read.
 ///
 /// # Panics
 /// When the node does not hold what it promises.
-pub fn store(bytes: &[u8]) -> (bool, usize) {
+pub fn store(bytes: &[u8]) -> (usize, usize) {
     let Some(mut victim) = Victim::new() else { panic!("a node joins an empty store") };
     for step in bytes.split(|byte| *byte == 0) {
         match step {
@@ -199,6 +228,6 @@ pub fn store(bytes: &[u8]) -> (bool, usize) {
         victim.work();
     }
     victim.check();
-    let held = victim.state.claims.contains_key(&id(5));
+    let held = [id(5), id(7)].iter().filter(|id| victim.state.claims.contains_key(*id)).count();
     (held, victim.state.picture.unreadable().count())
 }

@@ -16,6 +16,7 @@ use vxlan::Vni;
 use crate::control::id;
 use crate::control::net::NetworkRecord;
 use crate::control::net::driver::MAX_OVERLAY_SUBNETS;
+use crate::control::net::subnets::overlap;
 
 /// The layout's version: the value of the key `version`.
 pub const SCHEMA: u32 = 1;
@@ -350,6 +351,9 @@ fn network(id: &str, network: SharedNetwork) -> Result<SharedNetwork, String> {
         check(config.subnet == config.subnet.trunc(), "a subnet has bits of a host")?;
         config.pool().map_err(|error| format!("its addresses contradict each other: {error}"))?;
     }
+    let all: Vec<IpNet> = record.active().map(|config| config.subnet).collect();
+    let apart = |(at, a): (usize, &IpNet)| all.iter().skip(at + 1).all(|b| !overlap(*a, *b));
+    check(all.iter().enumerate().all(apart), "two of its subnets overlap")?;
     check(network.vnis.keys().eq(sorted(&v4).iter()), "not each of its IPv4 subnets has a VNI")?;
     check(network.vnis().count() == network.vnis.len(), "a VNI is out of range")?;
     let different: BTreeSet<u32> = network.vnis.values().copied().collect();

@@ -195,3 +195,36 @@ fn names_and_nodes_are_what_their_keys_say() {
     assert!(decode(&Key::Node("n1".into()), &encode(&unspecified)).is_err());
     assert!(decode(&Key::Unknown("x".into()), b"{}").is_err());
 }
+
+/// A network with these subnets and numbers; why it is refused, if it is.
+fn of_subnets(subnets: &[&str], vnis: Json) -> Option<String> {
+    let configs = subnets.iter().flat_map(|subnet| network(1, "demo", subnet).record.ipam.config);
+    let mut whole = network(1, "demo", "10.0.0.0/24");
+    whole.record.ipam.config = configs.collect();
+    whole.record.enable_ipv6 = subnets.iter().any(|subnet| subnet.contains(':'));
+    let mut value = serde_json::to_value(&whole).unwrap();
+    value["vnis"] = vnis;
+    decode(&Key::Network(id(1)), value.to_string().as_bytes()).err()
+}
+
+#[test]
+fn a_network_of_several_subnets_has_a_number_for_each_and_they_are_apart() {
+    let (a, b, a6, b6) = ("10.1.0.0/24", "10.2.0.0/24", "fd00:1::/64", "fd00:2::/64");
+    let vnis = json!({a: 256, b: 300});
+    assert_eq!(of_subnets(&[a, b], vnis.clone()), None);
+    assert_eq!(of_subnets(&[a, b, a6, b6], vnis.clone()), None);
+    let many: Vec<String> = (0..=MAX_OVERLAY_SUBNETS).map(|n| format!("10.3.{n}.0/24")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    for (subnets, vnis, reason) in [
+        (&[a, b][..], json!({a: 256, b: 256}), "two of its subnets have one VNI"),
+        (&[a, b], json!({a: 256}), "not each of its IPv4 subnets has a VNI"),
+        (&[a, b, a6], vnis.clone(), "not each of its IPv4 subnets has an IPv6 subnet"),
+        (&[a, b, a6, a6], vnis.clone(), "two of its subnets overlap"),
+        (&[a, a], json!({a: 256}), "two of its subnets overlap"),
+        (&[a, "10.1.0.128/25"], json!({a: 256, "10.1.0.128/25": 257}), "two of its subnets overlap"),
+        (&many, json!({}), "it has too many subnets"),
+        (&[a6, b6], json!({}), "it has no IPv4 subnet"),
+    ] {
+        assert_eq!(of_subnets(subnets, vnis).as_deref(), Some(reason), "{subnets:?}");
+    }
+}

@@ -16,7 +16,7 @@ use super::directory::name_service;
 use super::host_interface::HostInterface;
 use crate::control::error::ControlError;
 use crate::control::id;
-use crate::control::net::{IpamConfig, NetworkRecord};
+use crate::control::net::{IpamConfig, NetError, NetworkRecord};
 use crate::control::record::{Container, Endpoint};
 use crate::dataplane::fdb::Station;
 use crate::dataplane::policy::Policy;
@@ -62,7 +62,8 @@ impl Segment {
 /// What switches a network, and what answers on it.
 pub(super) struct Fabric {
     segments: Vec<Segment>,
-    router: Option<Arc<Router>>,
+    /// What is between several segments.
+    pub(super) router: Option<Arc<Router>>,
     host: Option<HostInterface>,
     pub(super) names: Arc<NetworkNames>,
     askers: Arc<Askers>,
@@ -207,13 +208,18 @@ impl Fabric {
         }
     }
 
+    /// An endpoint is about to come up: whoever asks for it meanwhile is not told that nobody is there.
+    pub(super) fn expect(&self, endpoint: &Endpoint) {
+        if let (Some(router), Ok(mac)) = (&self.router, endpoint.mac.parse()) {
+            router.set_station(mac, &endpoint.addresses());
+        }
+    }
+
     /// An endpoint has come up.
     pub(super) fn enter(&self, record: &Container, endpoint: &Endpoint) {
         self.name(record, endpoint);
+        self.expect(endpoint);
         let Ok(mac) = endpoint.mac.parse::<MacAddr>() else { return };
-        if let Some(router) = &self.router {
-            router.set_station(mac, &endpoint.addresses());
-        }
         let Some(Segment { gateway, .. }) = self.segment(endpoint) else { return };
         gateway.set_endpoint(
             mac,
@@ -233,17 +239,29 @@ impl Fabric {
         self.names.set(&endpoint.id, &record.name, &names, &endpoint.addresses());
     }
 
+    /// Whether an endpoint may have an Ethernet address.
+    ///
+    /// # Errors
+    /// [`NetError::MacOfGateway`].
+    pub(super) fn check_mac(&self, record: &NetworkRecord, mac: MacAddr) -> Result<(), NetError> {
+        record.check_mac(mac)?;
+        match &self.router {
+            Some(router) if router.mac() == mac => Err(NetError::MacOfGateway(mac, record.name.clone())),
+            _ => Ok(()),
+        }
+    }
+
     /// What an endpoint may resolve at its gateway.
     pub(super) fn show(&self, endpoint: &Endpoint, view: &Arc<View>) {
         self.askers.set(endpoint, view);
     }
 
-    /// An endpoint has gone.
+    /// An endpoint has gone, or does not come.
     pub(super) fn leave(&self, endpoint: &Endpoint) {
         self.names.remove(&endpoint.id);
         if let Ok(mac) = endpoint.mac.parse() {
             if let Some(router) = &self.router {
-                router.remove_station(mac);
+                router.remove_station(mac, &endpoint.addresses());
             }
             if let Some(segment) = self.segment(endpoint) {
                 segment.gateway.remove_endpoint(mac);
@@ -282,16 +300,8 @@ pub(super) fn gateway_configuration(record: &NetworkRecord, configs: &[&IpamConf
             None => {}
         }
     }
-    let mac = v4.first().map_or_else(
-        || {
-            // Of no address: as good as any that no container is given.
-            let digits = record.id.get(..8).and_then(|hex| u32::from_str_radix(hex, 16).ok());
-            MacAddr::from_ipv4(std::net::Ipv4Addr::from(digits.unwrap_or(1)))
-        },
-        |net| MacAddr::from_ipv4(net.addr()),
-    );
     GatewayConfig {
-        mac,
+        mac: record.gateway_mac(configs),
         v4,
         v6,
         mtu: record.mtu(),

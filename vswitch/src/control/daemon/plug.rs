@@ -377,6 +377,13 @@ impl Daemon {
     pub(super) fn withdraw(&self, id: &str, endpoint: &Endpoint) {
         let Ok(lent) = self.books.lock().live(id).map(|live| live.lent(endpoint)) else { return };
         let removed = self.commit(id, |record| record.endpoints.retain(|e| e.id != endpoint.id));
+        // Before another has its addresses.
+        if removed.is_ok()
+            && let Some(network) = self.books.lock().networks.get(&endpoint.network_id)
+            && let Some(fabric) = &network.fabric
+        {
+            fabric.leave(endpoint);
+        }
         // A container that has ended meanwhile gave all its addresses back.
         if let Some(record) = removed.ok().filter(|record| !record.has_ended()) {
             self.release(&[lent]);

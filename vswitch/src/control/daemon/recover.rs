@@ -48,7 +48,16 @@ impl Daemon {
         if holds_addresses {
             for endpoint in &record.endpoints {
                 let network = books.networks.get_mut(&endpoint.network_id);
-                let Some(network) = network.filter(|network| network.shared.is_none()) else { continue };
+                let Some(network) = network else { continue };
+                // It has a port as soon as its shim has answered. One that has not is over, and leaves.
+                if record.is_running()
+                    && let Some(fabric) = &network.fabric
+                {
+                    fabric.expect(endpoint);
+                }
+                if network.shared.is_some() {
+                    continue;
+                }
                 for address in endpoint.addresses() {
                     let claimed = network.pools.iter_mut().any(|pool| pool.claim(address).is_ok());
                     if !claimed {

@@ -101,12 +101,12 @@ impl Books {
     ) -> Result<Endpoint, ControlError> {
         let id = self.resolve_network(&request.network)?;
         let network = self.network_mut(&id)?;
-        if network.fabric.is_none() {
+        let Some(fabric) = &network.fabric else {
             return Err(ControlError::Forbidden(format!(
                 "container cannot be connected to network {}: it switches nothing",
                 network.record.name
             )));
-        }
+        };
         if record.endpoint_on(&id).is_some() {
             return Err(ControlError::Forbidden(format!(
                 "endpoint with name {} already exists in network {}",
@@ -131,6 +131,7 @@ impl Books {
             return Err(ControlError::Invalid(format!("invalid link format: {word}")));
         }
         let wished_mac = request.mac_address.as_deref().map(mac_of).transpose()?;
+        wished_mac.map_or(Ok(()), |mac| fabric.check_mac(&network.record, mac))?;
         let (endpoint_id, (v4, v6, mac)) = match (claimed, &network.shared) {
             (Some(claimed), Some(_)) => {
                 (claimed.id.clone(), (Some(claimed.ipv4), claimed.ipv6, mac_of(&claimed.mac)?))

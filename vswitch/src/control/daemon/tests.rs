@@ -227,6 +227,10 @@ async fn a_refused_container_leaves_nothing() {
             "Invalid address 10.8.0.1: It does not belong to any of this network's subnets",
         ),
         (vec![ip("10.9.0.1")], "Address already in use"),
+        (
+            vec![EndpointRequest { mac_address: Some("02:42:0A:09:00:01".into()), ..ip("10.9.0.7") }],
+            "the MAC address 02:42:0a:09:00:01 is that of a gateway of network web: give the container another one",
+        ),
         (on(&["web", "web"]), "endpoint with name first already exists in network web"),
         (on(&["host", "web"]), "conflicting options: host cannot be combined with another network"),
         (on(&["container:nobody"]), "No such container: nobody"),

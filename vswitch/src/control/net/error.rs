@@ -250,6 +250,9 @@ pub enum NetError {
     /// An endpoint's address was asked for and is somebody else's.
     #[error("{}", PoolError::Taken)]
     AddressTaken,
+    /// An endpoint's Ethernet address was asked for and is that of a gateway, or of the router behind them.
+    #[error("the MAC address {0} is that of a gateway of network {1}: give the container another one")]
+    MacOfGateway(packet::MacAddr, String),
     /// No address is left for an endpoint.
     #[error("no available IPv{version} addresses on this network's address pools: {name} ({id})")]
     NoAddress {
@@ -291,6 +294,7 @@ impl NetError {
             | Self::VniInUse(..)
             | Self::BridgeName { .. }
             | Self::OptionReserved(_)
+            | Self::MacOfGateway(..)
             | Self::AddressTaken => Class::Forbidden,
             Self::NoDriver(_) | Self::NoConfig(_) | Self::NoPool(_) => Class::NotFound,
             Self::NameTaken(_) | Self::NoAddress { .. } => Class::Conflict,

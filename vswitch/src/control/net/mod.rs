@@ -7,6 +7,7 @@ pub mod driver;
 pub mod error;
 pub mod filters;
 pub mod host_routes;
+mod macs;
 pub mod options;
 pub mod overlay_options;
 pub mod pool;

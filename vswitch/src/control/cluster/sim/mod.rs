@@ -10,8 +10,9 @@
 //! What must hold: with every transaction and at all other times, a node that regards an address as its
 //! own is the one the store says has it, so no two ever do; nobody puts over what is another's, or removes it
 //! while the other is there; no two networks collide, and nobody
-//! is on one that is not there. Once it is quiet, each node's peer table is what the store says, and the store
-//! says what the nodes hold.
+//! is on one that is not there; no VNI is given twice, and an endpoint has addresses of one segment of its
+//! network. Once it is quiet, each node's peer table and its networks are what the store says, and the store
+//! says what the nodes hold. With four of eight seeds networks may have several subnets, and IPv6.
 //!
 //! `cargo test -p vswitch --lib cluster::sim` runs a hundred seeds (an eighth of a second each without
 //! optimisation). `VSWITCH_SIM_SEEDS=N` runs as many as are asked for, and a death at every step, from `VSWITCH_SIM_FROM` on, `VSWITCH_SIM_SEED=N` a single one, which then tells its story.
@@ -107,6 +108,8 @@ fn much_happens_in_the_runs() {
         ("claims", total(|r| r.counts.claimed), 200),
         ("releases", total(|r| r.counts.released), 100),
         ("networks", total(|r| r.counts.networks), 30),
+        ("networks of several subnets", total(|r| r.counts.wide), 5),
+        ("claims in another subnet than the first", total(|r| r.counts.further), 20),
         ("deaths", total(|r| r.counts.deaths), 20),
         ("sessions that followed another", total(|r| r.counts.rejoined), 20),
         ("keys of the dead given back", total(|r| r.counts.reaped), 20),

@@ -1,11 +1,11 @@
 //! A simulated node: a daemon with a disk, which claims, is told, and dies.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -16,7 +16,7 @@ use crate::control::cluster::state::Claim;
 use crate::control::cluster::{
     Clock, Cluster, Config, EndpointWish, Event, Events, Held, SharedEndpoint, SharedNetwork, Standing,
 };
-use crate::control::net::{Ipam, IpamConfig, NetworkRecord};
+use crate::control::net::{Ipam, IpamConfig, NetworkRecord, overlay_options};
 
 /// What survives the node.
 #[derive(Clone, Default)]
@@ -28,6 +28,20 @@ pub(super) struct Disk {
 
 /// What the node's data plane has been told.
 pub(super) type Table = BTreeMap<(String, Ipv4Addr), SharedEndpoint>;
+
+/// The networks that it has been told of, by id.
+pub(super) type Networks = BTreeMap<String, Arc<SharedNetwork>>;
+
+/// A network that somebody wants.
+pub(super) struct Wanted {
+    pub(super) name: String,
+    /// IPv4 subnets.
+    pub(super) subnets: Vec<&'static str>,
+    /// Each with an IPv6 subnet.
+    pub(super) dual: bool,
+    /// Numbers of the first ones.
+    pub(super) vnis: Vec<u32>,
+}
 
 struct Drifting {
     begun: Instant,
@@ -58,6 +72,7 @@ pub(super) struct SimNode {
     pub(super) link: Arc<Link>,
     pub(super) disk: Arc<Mutex<Disk>>,
     pub(super) table: Arc<Mutex<Table>>,
+    pub(super) networks: Arc<Mutex<Networks>>,
     pub(super) life: Mutex<Option<Life>>,
     runs: Mutex<u32>,
     vtep: Ipv4Addr,
@@ -78,6 +93,7 @@ impl SimNode {
             name,
             disk: Arc::default(),
             table: Arc::default(),
+            networks: Arc::default(),
             life: Mutex::new(None),
             runs: Mutex::new(0),
             vtep: Ipv4Addr::new(192, 0, 2, number + 1),
@@ -139,6 +155,7 @@ impl SimNode {
             }
         }
         self.table.lock().clear();
+        self.networks.lock().clear();
         let mut tasks = JoinSet::new();
         tasks.spawn(listen(self.clone(), events));
         *self.life.lock() = Some(Life { cluster, tasks });
@@ -172,6 +189,7 @@ impl SimNode {
         network: String,
         name: String,
         ipv4: Option<Ipv4Addr>,
+        ipv6: Option<Ipv6Addr>,
     ) {
         let (node, Some(cluster)) = (self.clone(), self.cluster()) else { return };
         self.spawn(async move {
@@ -181,6 +199,7 @@ impl SimNode {
                 container: format!("{:064x}", id + (1 << 40)),
                 name: name.clone(),
                 ipv4,
+                ipv6,
                 ..EndpointWish::default()
             };
             let container = wish.container.clone();
@@ -214,12 +233,14 @@ impl SimNode {
     }
 
     /// Somebody makes a network.
-    pub(super) fn make_network(self: &Arc<Self>, id: u64, name: String, subnet: String, vni: Option<u32>) {
+    pub(super) fn make_network(self: &Arc<Self>, id: u64, wanted: Wanted) {
         let (node, Some(cluster)) = (self.clone(), self.cluster()) else { return };
         self.spawn(async move {
-            let plan = |_: &[SharedNetwork]| Ok(record(id, &name, &subnet, vni));
+            let plan = |_: &[SharedNetwork]| Ok(record(id, &wanted));
             if cluster.create_network(plan).await.is_ok() {
-                node.world().counts.lock().networks += 1;
+                let mut counts = node.world().counts.lock();
+                counts.networks += 1;
+                counts.wide += u64::from(wanted.subnets.len() > 1);
             }
         });
     }
@@ -284,6 +305,15 @@ async fn listen(node: Arc<SimNode>, mut events: Events) {
                 Event::LostName { name, .. } => {
                     node.disk.lock().names.remove(&name);
                 }
+                Event::NetworkCame(network) | Event::NetworkChanged { new: network, .. } => {
+                    node.networks.lock().insert(network.id().to_owned(), network);
+                }
+                Event::NetworkWent(network) => {
+                    let known = node.networks.lock().remove(network.id());
+                    if known.is_none() {
+                        node.world().violation(format!("{} was told twice that a network went", node.name));
+                    }
+                }
                 _ => {}
             }
         }
@@ -291,19 +321,36 @@ async fn listen(node: Arc<SimNode>, mut events: Events) {
 }
 
 /// An overlay network.
-pub(super) fn record(id: u64, name: &str, subnet: &str, vni: Option<u32>) -> NetworkRecord {
-    let subnet: IpNet = subnet.parse().unwrap();
-    let options = vni.map(|vni| ("vni".to_owned(), vni.to_string())).into_iter().collect();
-    let gateway = match subnet {
-        IpNet::V4(net) => net.hosts().next().map(Into::into),
-        IpNet::V6(net) => net.hosts().next().map(Into::into),
+fn record(id: u64, wanted: &Wanted) -> NetworkRecord {
+    let list: Vec<String> = wanted.vnis.iter().map(u32::to_string).collect();
+    let options = match list.as_slice() {
+        [] => None,
+        [one] => Some((overlay_options::VNI.to_owned(), one.clone())),
+        several => Some((overlay_options::VNIS.to_owned(), several.join(","))),
     };
-    let config = IpamConfig { subnet, ip_range: None, gateway, aux: BTreeMap::new() };
+    let config = |subnet: IpNet| {
+        let gateway = subnet.hosts().nth(usize::from(subnet.addr().is_ipv6()));
+        IpamConfig { subnet, ip_range: None, gateway, aux: BTreeMap::new() }
+    };
+    let v4: Vec<Ipv4Net> = wanted.subnets.iter().map(|subnet| subnet.parse().unwrap()).collect();
+    let v6 = v4.iter().filter(|_| wanted.dual).map(|net| IpNet::V6(beside(*net)));
     NetworkRecord {
-        name: name.into(),
+        name: wanted.name.clone(),
         driver: "overlay".into(),
-        ipam: Ipam { driver: Ipam::DEFAULT.into(), options: None, config: vec![config] },
-        options,
+        enable_ipv6: wanted.dual,
+        ipam: Ipam {
+            driver: Ipam::DEFAULT.into(),
+            options: None,
+            config: v4.iter().copied().map(IpNet::V4).chain(v6).map(config).collect(),
+        },
+        options: options.into_iter().collect(),
         ..NetworkRecord::none(format!("{id:064x}"), 0)
     }
+}
+
+/// The IPv6 subnet that goes with an IPv4 subnet.
+pub(super) fn beside(net: Ipv4Net) -> Ipv6Net {
+    let [_, _, third, fourth] = net.addr().octets();
+    let address = Ipv6Addr::new(0xfd00, 0, 0, u16::from_be_bytes([third, fourth]), 0, 0, 0, 0);
+    Ipv6Net::new(address, 64).unwrap()
 }

@@ -1,13 +1,14 @@
 //! A run: a while in which everything happens, then quiet, then the look at what came of it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::Ipv4Net;
 use tokio::time::{Instant, sleep};
 
-use super::node::{GRACE, LEASE, SimNode, Table};
+use super::node::{GRACE, LEASE, Networks, SimNode, Table, Wanted, beside};
 use super::world::{Counts, Defect, Faults, World};
 use crate::control::cluster::schema::{Key, Value};
 
@@ -54,10 +55,28 @@ pub(super) fn run(seed: u64, scenario: Scenario) -> Report {
     report
 }
 
+/// Subnets of networks, of one each and of several. Some of them overlap, and some have room for one container.
+const SUBNETS: [&[&str]; 9] = [
+    &["10.0.0.0/29"],
+    &["10.0.0.0/28"],
+    &["10.0.1.0/29"],
+    &["10.0.0.8/29"],
+    &["10.0.2.0/30"],
+    &["10.0.0.0/30", "10.0.1.0/29"],
+    &["10.0.2.0/30", "10.0.0.8/29", "10.0.3.0/30"],
+    &["10.0.3.0/30", "10.0.0.0/29"],
+    &["10.0.3.0/29", "10.0.2.0/29"],
+];
+
+/// So many of them are one subnet.
+const SINGLE: usize = 5;
+
 struct Driver {
     world: Arc<World>,
     nodes: Vec<Arc<SimNode>>,
     scenario: Scenario,
+    /// Some networks have several subnets, or addresses of both versions.
+    wide: bool,
     counted: u64,
     heal: BTreeMap<usize, Instant>,
     rise: BTreeMap<usize, Instant>,
@@ -78,8 +97,16 @@ async fn simulate(seed: u64, scenario: Scenario) -> Report {
     let world = World::new(seed, faults, scenario.defect);
     tokio::spawn(world.clone().expire());
     let nodes: Vec<_> = (0..scenario.nodes).map(|number| SimNode::new(&world, number)).collect();
-    let mut driver =
-        Driver { world, nodes, scenario, counted: 0, heal: BTreeMap::new(), rise: BTreeMap::new(), up: None };
+    let mut driver = Driver {
+        world,
+        nodes,
+        scenario,
+        wide: seed / 4 % 2 == 1,
+        counted: 0,
+        heal: BTreeMap::new(),
+        rise: BTreeMap::new(),
+        up: None,
+    };
     *driver.nodes[0].link.fuse.lock() = scenario.death;
     for node in &driver.nodes {
         driver.world.add(node);
@@ -183,12 +210,20 @@ impl Driver {
         match world.roll(first) {
             0..=5 => {
                 let name = format!("net{}", world.roll(4));
-                // Some of these overlap.
-                let subnets = ["10.0.0.0/29", "10.0.0.0/28", "10.0.1.0/29", "10.0.0.8/29", "10.0.2.0/30"];
-                let subnet = subnets[world.roll(subnets.len() as u64) as usize].to_owned();
-                let vni = (world.roll(3) == 0).then(|| 256 + world.roll(3) as u32);
-                self.say(|| format!("{} makes {name} with {subnet}", node.name));
-                node.make_network(id, name, subnet, vni);
+                let choices = if self.wide { &SUBNETS[..] } else { &SUBNETS[..SINGLE] };
+                let subnets = choices[world.roll(choices.len() as u64) as usize].to_vec();
+                let dual = self.wide && world.roll(4) == 0;
+                let vnis = if world.roll(3) == 0 {
+                    let first = 256 + world.roll(3) as u32;
+                    let all = u32::try_from(subnets.len()).unwrap();
+                    // As many as there are subnets, or one for the first.
+                    let last = if all > 1 && world.roll(2) == 0 { first } else { first + all - 1 };
+                    (first..=last).rev().collect()
+                } else {
+                    Vec::new()
+                };
+                self.say(|| format!("{} makes {name} with {subnets:?}, {vnis:?}", node.name));
+                node.make_network(id, Wanted { name, subnets, dual, vnis });
             }
             6..=8 => {
                 if let Some(network) = one_of(&networks) {
@@ -199,17 +234,24 @@ impl Driver {
             9..=60 => {
                 let Some(network) = one_of(&networks) else { return };
                 let name = format!("name{}", world.roll(24));
-                let mut ipv4 = (world.roll(5) == 0).then(|| Ipv4Addr::new(10, 0, 0, 2 + world.roll(4) as u8));
+                let third = if self.wide && world.roll(2) == 0 { world.roll(4) as u8 } else { 0 };
+                let mut ipv4 =
+                    (world.roll(5) == 0).then(|| Ipv4Addr::new(10, 0, third, 2 + world.roll(4) as u8));
+                let mut ipv6 = (self.wide && world.roll(8) == 0).then(|| {
+                    let net = beside(Ipv4Net::new(Ipv4Addr::new(10, 0, third, 0), 29).unwrap());
+                    Ipv6Addr::from(net.addr().to_bits() + 3 + u128::from(world.roll(4)))
+                });
                 let mut network = network;
                 // What one who is away holds, and may lose.
-                if self.heal.contains_key(&0) && world.roll(4) == 0 {
+                if self.heal.contains_key(&0) && world.roll(2) == 0 {
                     let held = self.nodes[0].disk.lock().endpoints.values().next().cloned();
                     if let Some(endpoint) = held {
                         (network, ipv4) = (endpoint.network.clone(), Some(endpoint.ipv4.addr()));
+                        ipv6 = endpoint.ipv6.map(|net| net.addr()).filter(|_| world.roll(2) == 0);
                     }
                 }
                 self.say(|| format!("{} runs {name}", node.name));
-                node.run_container(id + 0x10_0000, network, name, ipv4);
+                node.run_container(id + 0x10_0000, network, name, ipv4, ipv6);
             }
             61..=89 => {
                 let held: Vec<_> = node.disk.lock().endpoints.values().cloned().collect();
@@ -320,6 +362,11 @@ impl Driver {
                 }
             }
         }
+        let networks = mirror.values().filter_map(|value| match value {
+            Value::Network(network) => Some((network.id().to_owned(), network.clone())),
+            _ => None,
+        });
+        let networks: Networks = networks.collect();
         let (mut held, mut names) = (BTreeMap::new(), BTreeMap::new());
         for node in &self.nodes {
             let Some(cluster) = node.cluster() else { continue };
@@ -327,6 +374,9 @@ impl Driver {
             known.retain(|at, _| !is_stray(at));
             if known != table {
                 wrong.push(format!("{} does not know what the store says", node.name));
+            }
+            if *node.networks.lock() != networks {
+                wrong.push(format!("{} does not know the networks of the store", node.name));
             }
             let status = cluster.status();
             if !status.joined {
@@ -360,8 +410,9 @@ impl Driver {
             wrong.push(format!("the store has the names {stored:?}, the nodes {names:?}"));
         }
         let seconds = mirror.values().filter(|value| matches!(value, Value::Second(_))).count();
-        if seconds != table.len() && strays.is_empty() {
-            wrong.push(format!("{seconds} Ethernet addresses for {} endpoints", table.len()));
+        let due: usize = table.values().map(|endpoint| endpoint.seconds().len()).sum();
+        if seconds != due && strays.is_empty() {
+            wrong.push(format!("{seconds} further addresses for endpoints that have {due}"));
         }
         wrong
     }

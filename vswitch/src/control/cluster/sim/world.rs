@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use ipnet::IpNet;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::node::SimNode;
 use crate::control::cluster::clock::Dice;
-use crate::control::cluster::schema::{Key, Keys, SharedNetwork, Value, decode};
+use crate::control::cluster::schema::{Key, Keys, SharedEndpoint, SharedNetwork, Value, decode};
 use crate::control::kv::{Change, Condition, Kv, KvError, Lease, Memory, Outcome, PATIENCE, Snapshot, Watch};
+use crate::control::net::IpamConfig;
 use crate::control::net::subnets::overlap;
 
 /// A defect that is put in on purpose, to see that it is found.
@@ -79,6 +81,10 @@ pub(super) struct Counts {
     pub(super) claimed: u64,
     pub(super) released: u64,
     pub(super) networks: u64,
+    /// Those of them with several subnets.
+    pub(super) wide: u64,
+    /// Claims in another subnet than the first of a network.
+    pub(super) further: u64,
     pub(super) deaths: u64,
     pub(super) rejoined: u64,
     pub(super) reaped: u64,
@@ -262,13 +268,45 @@ impl World {
     /// Nobody puts over what is another's.
     fn is_put(&self, by: &str, key: &str, value: &[u8]) {
         let Some(key) = self.keys.read(key) else { return };
-        let Ok(value) = decode(&key, value) else { return };
+        let value = match decode(&key, value) {
+            Ok(value) => value,
+            Err(why) => return self.violation(format!("{by} writes {key}, which nobody can read: {why}")),
+        };
         let mut mirror = self.mirror.lock();
+        if let Value::Endpoint(endpoint) = &value
+            && let Some(Value::Network(network)) = mirror.get(&Key::Network(endpoint.network.clone()))
+        {
+            self.is_in(endpoint, network);
+            let is_new = !mirror.contains_key(&key);
+            let first =
+                network.record.v4().is_some_and(|first| first.subnet.contains(&IpNet::V4(endpoint.ipv4)));
+            self.counts.lock().further += u64::from(is_new && !first);
+        }
         let before = mirror.get(&key).and_then(Value::node);
         if let Some(before) = before.filter(|before| Some(*before) != value.node()) {
             self.violation(format!("{by} takes {key}, which is {before}'s"));
         }
         mirror.insert(key, value);
+    }
+
+    /// An endpoint has addresses of one segment of its network, and none that is the gateway's.
+    fn is_in(&self, endpoint: &SharedEndpoint, network: &SharedNetwork) {
+        let fits = |config: &IpamConfig, net: IpNet| {
+            config.subnet == net.trunc() && config.gateway != Some(net.addr())
+        };
+        let segments = network.record.segments();
+        let in_one = segments.iter().any(|segment| {
+            let has = |net: IpNet| segment.iter().any(|config| fits(config, net));
+            let six = endpoint.ipv6.map(IpNet::V6);
+            let dual = segment.iter().any(|config| !config.is_v4());
+            has(IpNet::V4(endpoint.ipv4)) && dual == six.is_some() && six.is_none_or(has)
+        });
+        if !in_one || network.vni_of(endpoint.ipv4.addr().into()).is_none() {
+            self.violation(format!(
+                "{} and {:?} are no addresses of {:?}",
+                endpoint.ipv4, endpoint.ipv6, network.vnis
+            ));
+        }
     }
 
     /// Nobody removes what is another's while the other is there.
@@ -295,6 +333,11 @@ impl World {
             })
             .collect();
         for (at, a) in networks.iter().enumerate() {
+            let numbers: BTreeSet<u32> = a.vnis.values().copied().collect();
+            let segments = a.record.segments().len();
+            if numbers.len() != segments || a.vnis.len() != segments {
+                self.violation(format!("{segments} segments have the numbers {:?}", a.vnis));
+            }
             for b in &networks[at + 1..] {
                 let subnets = a.vnis.keys().any(|x| b.vnis.keys().any(|y| overlap(*x, *y)));
                 let vnis = a.vnis.values().any(|x| b.vnis.values().any(|y| x == y));

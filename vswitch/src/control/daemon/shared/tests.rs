@@ -10,7 +10,9 @@ use super::{ControlError, Sharing};
 use crate::control::kv::{Kv, Memory};
 use crate::control::net::filters::Filters;
 use crate::control::net::selection::PruneFilter;
-use crate::control::request::CreateRequest;
+use crate::control::record::{Container, Status};
+use crate::control::request::{CreateRequest, EndpointRequest};
+use crate::overlay::Router;
 
 /// Each has a loopback address of its own, so that the tunnels of all have sockets.
 struct Node {
@@ -180,4 +182,76 @@ async fn a_network_that_is_gone_from_the_store_takes_nothing_else_with_it() {
     store.commit(&[], &[crate::control::kv::Change::Delete(key)]).await.unwrap();
     one.until("its end", |daemon| daemon.network("demo").is_err().then_some(())).await;
     assert!(one.daemon.network("other").is_ok());
+}
+
+/// The network `demo` of two subnets.
+fn wide(node: &Node) {
+    let subnets = serde_json::json!([{"Subnet": "10.1.0.0/24"}, {"Subnet": "10.2.0.0/24"}]);
+    let wide = serde_json::json!({"Name": "demo", "Driver": "overlay", "IPAM": {"Config": subnets}});
+    network(&node.daemon, &wide).unwrap();
+}
+
+fn router(daemon: &Daemon) -> Arc<Router> {
+    let books = daemon.books.lock();
+    let network = books.networks.values().find(|network| network.record.name == "demo").unwrap();
+    network.fabric.as_ref().unwrap().router.clone().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_gets_an_ethernet_address_of_a_gateway_or_of_the_router() {
+    let store = Memory::default();
+    let one = Node::start(&store, 1);
+    wide(&one);
+    let keys = || async { store.list("/vswitch/endpoints/").await.unwrap().entries.len() };
+    let router = router(&one.daemon).mac().to_string();
+    let with = |mac: &str| {
+        let on = EndpointRequest {
+            network: "demo".into(),
+            mac_address: Some(mac.into()),
+            ..EndpointRequest::default()
+        };
+        one.daemon.create(CreateRequest { networks: vec![on], ..request("a1") }, None)
+    };
+    for mac in ["02:42:0a:01:00:01", "02:42:0a:02:00:01", &router] {
+        let said = refusal(with(mac));
+        assert!(said.contains(&format!("{mac} is that of a gateway of network demo")), "{said}");
+        assert_eq!((keys().await, one.daemon.views().len()), (0, 0));
+    }
+    with("02:42:0a:02:00:02").unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_runs_is_known_between_subnets_before_it_has_a_port_and_no_longer_than_it_is_there() {
+    let store = Memory::default();
+    let one = Node::start(&store, 1);
+    wide(&one);
+    for (name, ip, runs) in [("a1", "10.1.0.7", true), ("b1", "10.2.0.7", true), ("b2", "10.2.0.8", false)] {
+        let on =
+            EndpointRequest { network: "demo".into(), ip: ip.parse().ok(), ..EndpointRequest::default() };
+        let id = one.daemon.create(CreateRequest { networks: vec![on], ..request(name) }, None).unwrap().id;
+        if runs {
+            one.daemon.commit(&id, |record| record.status = Status::Running { since: 1 }).unwrap();
+        }
+    }
+
+    let copy = tempfile::tempdir().unwrap();
+    std::fs::copy(one.dir.path().join("db"), copy.path().join("db")).unwrap();
+    let again = daemon_at(copy.path(), Some(IpAddr::from([127, 7, 0, 2])));
+    let known = |daemon: &Daemon| {
+        let router = router(daemon);
+        let has = |ip: &&str| router.station(ip.parse().unwrap()).is_some();
+        ["10.1.0.7", "10.2.0.7", "10.2.0.8"].into_iter().filter(has).collect::<Vec<_>>()
+    };
+    assert!(known(&again).is_empty());
+    for record in again.store.list::<Container>("container/").unwrap() {
+        again.enter_books(record);
+    }
+    assert_eq!(known(&again), ["10.1.0.7", "10.2.0.7"], "the third had not begun");
+    // An interface that the shim does not have.
+    let record = again.view("a1").unwrap().record;
+    again.withdraw(&record.id, &record.endpoints[0]);
+    assert_eq!(known(&again), ["10.2.0.7"]);
+    // Its shim does not answer: it has ended.
+    again.recover().await.unwrap();
+    assert!(known(&again).is_empty());
 }
