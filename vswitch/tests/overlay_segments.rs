@@ -252,28 +252,6 @@ fn nobody_routes_what_comes_from_another_host_or_in_the_name_of_another_subnet()
     assert_eq!(received(&b), udp(link, address(0, 5), address(1, 4), 63), "the only one that came");
 }
 
-#[test]
-fn nobody_is_told_of_a_station_that_is_about_to_have_a_port() {
-    let [one, two] = hosts();
-    let a = one.station(0, 2, &two);
-    let own = MacAddr([2, 0, 0, 0, 0, 7]);
-    one.router.set_station(own, &[address(1, 4).into(), address(1, 5).into()]);
-    send(&a, &routed((0, 2), (1, 4), 64));
-    eventually("it is dropped", || one.drops(0).get("link_down") == Some(&1));
-    // Another host has the address meanwhile.
-    let b = two.station(1, 4, &one);
-    send(&a, &routed((0, 2), (1, 4), 64));
-    let link = (mac(1, 4), one.router.mac());
-    assert_eq!(received(&b), udp(link, address(0, 2), address(1, 4), 63));
-    // It does not come: whoever asks is told, for the first time.
-    one.router.remove_station(own, &[address(1, 5).into()]);
-    send(&a, &routed((0, 2), (1, 5), 64));
-    let told = received(&a);
-    assert_eq!((told[34], told[35]), (3, 1));
-    assert_eq!(told[42..], routed((0, 2), (1, 5), 64)[14..]);
-    assert_eq!(one.router.station(address(1, 4).into()), Some(own));
-}
-
 /// Runs `test` in a network namespace of its own, whose loopback interface carries `mtu` bytes.
 fn with_underlay(mtu: u16, test: impl FnOnce() + Send) {
     if !nix::unistd::geteuid().is_root() {
@@ -340,4 +318,26 @@ fn of_a_packet_too_long_for_the_underlay_its_sender_is_told_once_and_nobody_else
             assert_eq!(received(to), fits);
         }
     });
+}
+
+#[test]
+fn nobody_is_told_of_a_station_that_is_about_to_have_a_port() {
+    let [one, two] = hosts();
+    let a = one.station(0, 2, &two);
+    let own = MacAddr([2, 0, 0, 0, 0, 7]);
+    one.router.set_station(own, &[address(1, 4).into(), address(1, 5).into()]);
+    send(&a, &routed((0, 2), (1, 4), 64));
+    eventually("it is dropped", || one.drops(0).get("link_down") == Some(&1));
+    // Another host has the address meanwhile.
+    let b = two.station(1, 4, &one);
+    send(&a, &routed((0, 2), (1, 4), 64));
+    let link = (mac(1, 4), one.router.mac());
+    assert_eq!(received(&b), udp(link, address(0, 2), address(1, 4), 63));
+    // It does not come: whoever asks is told, for the first time.
+    one.router.remove_station(own, &[address(1, 5).into()]);
+    send(&a, &routed((0, 2), (1, 5), 64));
+    let told = received(&a);
+    assert_eq!((told[34], told[35]), (3, 1));
+    assert_eq!(told[42..], routed((0, 2), (1, 5), 64)[14..]);
+    assert_eq!(one.router.station(address(1, 4).into()), Some(own));
 }
