@@ -34,22 +34,34 @@ missing_packages() {
     [ -e /etc/services ] || printf 'netbase\n'
 }
 
-# Files out of a package that would bring a service and start it, with the libraries it names.
+# Files out of a package that would bring a service and start it.
 unpack() {
-    local package=$1 dir file libraries
+    local package=$1 dir file
     shift
     dir=$(mktemp -d) && chmod 0755 "$dir"
     (cd "$dir" && apt-get download -q "$package" </dev/null >/dev/null 2>&1) \
         && dpkg-deb --fsys-tarfile "$dir/$package"_*.deb | tar -x -C "$dir" "${@/#/./}" \
         || fail "$* could not be taken out of the package $package: install it."
-    libraries=$(dpkg-deb -f "$dir/$package"_*.deb Depends | tr ',' '\n' | grep '^ *lib' | paste -sd,)
-    [ -z "$libraries" ] \
-        || apt-get satisfy -q -y --no-install-recommends "$libraries" </dev/null >/dev/null \
-        || fail "apt-get could not install what $package needs: $libraries."
     for file in "$@"; do
         install -D -m 0755 "$dir/$file" "$programs/${file##*/}"
     done
     rm -rf "$dir"
+}
+
+# The libraries that a package names.
+satisfy() {
+    local libraries
+    libraries=$(apt-cache show --no-all-versions "$1" | sed -n 's/^Depends: //p' | tr ',' '\n' | grep '^ *lib' | paste -sd,)
+    apt-get satisfy -q -y --no-install-recommends "$libraries" </dev/null >/dev/null \
+        || fail "apt-get could not install what $1 needs: $libraries."
+}
+
+has_openvswitch() {
+    local program
+    for program in ovsdb-tool ovsdb-server ovs-vsctl ovs-vswitchd; do
+        command -v "$program" >/dev/null || return
+    done
+    [ -e /usr/share/openvswitch/vswitch.ovsschema ] || [ -e "$programs/vswitch.ovsschema" ]
 }
 
 install_missing() {
@@ -58,7 +70,7 @@ install_missing() {
     command -v etcd >/dev/null || packages+=(etcd-server)
     command -v docker >/dev/null || packages+=(docker-cli)
     # Only root joins two hosts, one of which it is.
-    [ "$(id -u)" -ne 0 ] || command -v ovs-vswitchd >/dev/null || packages+=(openvswitch-switch)
+    [ "$(id -u)" -ne 0 ] || has_openvswitch || packages+=(openvswitch-switch)
     [ ${#packages[@]} -eq 0 ] && return
     if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
         fail "These packages are missing: ${packages[*]}. Install them, or run this once as root on Debian or Ubuntu."
@@ -71,6 +83,7 @@ install_missing() {
         case $package in
             etcd-server) unpack etcd-server usr/bin/etcd ;;
             openvswitch-switch)
+                satisfy openvswitch-switch
                 unpack openvswitch-common usr/bin/ovsdb-tool usr/sbin/ovsdb-server
                 unpack openvswitch-switch usr/bin/ovs-vsctl usr/lib/openvswitch-switch/ovs-vswitchd \
                     usr/share/openvswitch/vswitch.ovsschema

@@ -10,6 +10,7 @@ use std::{
             Ordering::{Acquire, Relaxed, Release},
         },
     },
+    time::{Duration, Instant},
 };
 
 use packet::wire::IpVersion;
@@ -27,6 +28,9 @@ use crate::{
 /// its own, since the first datagram finds out.
 const UNKNOWN_MTU: u32 = 65_535;
 
+/// How long it is taken for granted that there is no way to a peer.
+const WITHOUT_WAY: Duration = Duration::from_millis(100);
+
 /// The way to one VTEP. Networks with a common peer share it.
 #[derive(Debug)]
 pub struct Path {
@@ -35,6 +39,8 @@ pub struct Path {
     to: SockAddr,
     mtu: AtomicU32,
     segmentation: AtomicBool,
+    /// When the kernel last knew no way.
+    missed: Mutex<Option<Instant>>,
     drops: Counters<SendError>,
 }
 
@@ -47,6 +53,7 @@ impl Path {
             to,
             mtu: AtomicU32::new(UNKNOWN_MTU),
             segmentation: AtomicBool::new(true),
+            missed: Mutex::new(None),
             drops: Counters::default(),
         };
         path.refresh();
@@ -83,20 +90,31 @@ impl Path {
     }
 
     /// Asks the kernel what it knows of the path's MTU by now; `true` if that has changed. Sends
-    /// nothing, but it takes two system calls, so it is no work for every frame.
+    /// nothing, but it takes some system calls, so it is no work for every frame.
     pub fn refresh(&self) -> bool {
-        let before = self.mtu();
-        self.find_route();
-        before != self.mtu()
+        self.ask().1
     }
 
     /// The same; `false` if the kernel knows no way to the peer, or one that swallows or forbids what is
-    /// sent to it (ip-route(8): `blackhole`, `prohibit`, `unreachable`).
+    /// sent to it (ip-route(8): `blackhole`, `prohibit`, `unreachable`). Asked for every datagram that such a
+    /// route refuses, it looks ten times a second.
     pub(crate) fn find_route(&self) -> bool {
-        let Some(probe) = &self.probe else { return true };
-        let mtu = probe.path_mtu(&self.to);
-        self.set_mtu(mtu.unwrap_or(UNKNOWN_MTU));
-        mtu.is_some()
+        let mut missed = self.missed.lock();
+        if missed.is_some_and(|at| at.elapsed() < WITHOUT_WAY) {
+            return false;
+        }
+        let (found, _) = self.ask();
+        *missed = (!found).then(Instant::now);
+        found
+    }
+
+    /// Whether there is a way, and whether its MTU has changed.
+    fn ask(&self) -> (bool, bool) {
+        let Some(probe) = &self.probe else { return (true, false) };
+        probe.path_mtu(&self.to, |mtu| {
+            let now = mtu.unwrap_or(UNKNOWN_MTU);
+            (mtu.is_some(), self.mtu.swap(now, Relaxed) != now)
+        })
     }
 
     /// The kernel cuts what is sent to this peer into datagrams (`UDP_SEGMENT`). Until it refuses.

@@ -218,7 +218,10 @@ impl<'a> Group<'a> {
             // A route that swallows says EINVAL, one that forbids EACCES.
             Errno::EINVAL | Errno::EACCES if !path.find_route() => SendError::Unreachable,
             Errno::EMSGSIZE | Errno::EINVAL | Errno::EIO => {
-                path.refresh();
+                // EINVAL has just asked.
+                if errno != Errno::EINVAL {
+                    path.refresh();
+                }
                 let longest = usize::from(message.segment).saturating_sub(HEADER_LEN);
                 if longest > path.room() {
                     // Known from now on, so that the next sender is told.

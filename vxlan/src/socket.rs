@@ -183,10 +183,15 @@ impl Probe {
         Ok(Self { sockets: Mutex::new(sockets) })
     }
 
-    /// The MTU in bytes of IP packets on the path to `to`, from the route, the interface and what
-    /// routers on the way have said (RFC 1191, RFC 8201). `None` without a route or a socket.
-    pub(crate) fn path_mtu(&self, to: &SockAddr) -> Option<u32> {
+    /// Tells `take` the MTU in bytes of IP packets on the path to `to`, from the route, the interface and what
+    /// routers on the way have said (RFC 1191, RFC 8201); `None` without a route or a socket. Nobody else is
+    /// told anything meanwhile, so that no older answer is taken after a newer one.
+    pub(crate) fn path_mtu<T>(&self, to: &SockAddr, take: impl FnOnce(Option<u32>) -> T) -> T {
         let sockets = self.sockets.lock();
+        take(Self::ask(&sockets, to))
+    }
+
+    fn ask(sockets: &[Socket], to: &SockAddr) -> Option<u32> {
         let socket = sockets.iter().find(|s| s.local_addr().is_ok_and(|a| a.family() == to.family()))?;
         // The source address that the last route chose is none for this one.
         rustix::net::connect_unspec(socket).ok()?;

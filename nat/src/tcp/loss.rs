@@ -56,6 +56,12 @@ impl Loss {
         self.known.iter().map(|(from, to)| to.since(*from)).fold(0, u32::saturating_add)
     }
 
+    /// The end of what the container has.
+    #[must_use]
+    pub fn highest(&self) -> Option<Seq> {
+        self.known.last().map(|block| block.1)
+    }
+
     /// The container has everything before `ack`; `max` is the first number never sent.
     pub fn acknowledged(&mut self, ack: Seq, max: Seq) {
         let gone = self.known.partition_point(|block| block.1 <= ack);

@@ -62,6 +62,8 @@ pub struct Sender {
     nxt: Seq,
     /// The first that was never sent.
     max: Seq,
+    /// What `max` was when a timeout last had everything sent again, until that is acknowledged.
+    rewound: Option<Seq>,
     window: u32,
     window_max: u32,
     /// Sequence and acknowledgment number of the segment that `window` is from.
@@ -323,6 +325,7 @@ impl Sender {
         let bytes = ack.since(self.una) - u32::from(fin);
         self.una = ack;
         self.nxt = self.nxt.max(ack);
+        self.rewound = self.rewound.filter(|point| ack < *point);
         self.duplicates = 0;
         self.probed = false;
         self.rtt.acknowledged(ack, now);
@@ -348,6 +351,13 @@ impl Sender {
             // After a timeout everything is sent again in any case.
             return;
         }
+        if let Some(point) = self.rewound
+            && self.loss.as_ref().and_then(|loss| loss.highest()).is_none_or(|highest| highest <= point)
+        {
+            // What was sent again is still on its way: of its loss tells only what was first sent behind
+            // it (RFC 6675, section 5.1; RFC 6582, section 4).
+            return;
+        }
         if self.sack {
             let Some(loss) = &mut self.loss else { return };
             // Frames keep their order on the way, so few bytes behind a hole say enough.
@@ -370,6 +380,7 @@ impl Sender {
     /// The retransmission timer ran out: everything counts as lost (RFC 6298, section 5; RFC 2018,
     /// section 8).
     pub fn timed_out(&mut self) {
+        self.rewound = (self.una < self.max).then_some(self.max);
         self.nxt = self.una;
         self.loss = None;
         self.duplicates = 0;

@@ -191,3 +191,20 @@ fn after_a_timeout_what_the_container_has_is_passed_over_whole() {
     send.acknowledge(&sacked(0, &[(3000, 9000)]), at(1));
     assert_eq!(send.plan(true, false), Some(Plan::Again { seq: Seq(9000), len: 11_000 }));
 }
+
+#[test]
+fn after_a_timeout_what_is_on_its_way_again_is_not_taken_for_lost() {
+    let mut send = sender(true);
+    send_next(&mut send, 20_000);
+    send.timed_out();
+    assert_eq!(send.sent(Seq(0), 5000, at(1)), 5000);
+    // It had all the rest already; nothing tells that the front was lost again.
+    send.acknowledge(&sacked(0, &[(3000, 20_000)]), at(1));
+    assert!(!send.is_recovering());
+    assert_eq!(send.plan(true, false), Some(Plan::Next { seq: Seq(20_000), len: 40_000 }));
+    // What was first sent after that arrives, and the front still does not.
+    send_next(&mut send, 10_000);
+    send.acknowledge(&sacked(0, &[(3000, 30_000)]), at(2));
+    assert!(send.is_recovering());
+    assert_eq!(send.plan(true, false), Some(Plan::Again { seq: Seq(0), len: 3000 }));
+}

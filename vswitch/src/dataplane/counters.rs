@@ -63,6 +63,8 @@ drop_reasons! {
     NoRoute = "no_route",
     /// The gateway routes to the destination's subnet, and nobody there has the address.
     NoNeighbour = "no_neighbour",
+    /// The gateway routes to a station of this host that is about to have its port.
+    NotYet = "not_yet",
     /// The packet came to the gateway with the last hop it may make.
     HopLimit = "hop_limit",
     /// The kernel refused the frame.

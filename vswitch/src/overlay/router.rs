@@ -229,7 +229,7 @@ impl Beyond for Side {
         let next = here.and_then(at).or_else(|| way.network.neighbour(packet.destination).and_then(at));
         let Some((mac, port)) = next else {
             // A station of this host without a port is about to have one: whoever sends may try again.
-            return Err(if here.is_some() { DropReason::LinkDown } else { DropReason::NoNeighbour });
+            return Err(if here.is_some() { DropReason::NotYet } else { DropReason::NoNeighbour });
         };
         // A station that claims the gateway's own address: the packet would come back to here.
         if port.is_trusted() {

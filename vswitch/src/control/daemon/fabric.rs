@@ -215,6 +215,14 @@ impl Fabric {
         }
     }
 
+    /// An endpoint does not come up.
+    pub(super) fn expect_no_more(&self, endpoint: &Endpoint) {
+        self.names.remove(&endpoint.id);
+        if let (Some(router), Ok(mac)) = (&self.router, endpoint.mac.parse()) {
+            router.remove_station(mac, &endpoint.addresses());
+        }
+    }
+
     /// An endpoint has come up.
     pub(super) fn enter(&self, record: &Container, endpoint: &Endpoint) {
         self.name(record, endpoint);
@@ -256,13 +264,10 @@ impl Fabric {
         self.askers.set(endpoint, view);
     }
 
-    /// An endpoint has gone, or does not come.
+    /// An endpoint has gone.
     pub(super) fn leave(&self, endpoint: &Endpoint) {
-        self.names.remove(&endpoint.id);
+        self.expect_no_more(endpoint);
         if let Ok(mac) = endpoint.mac.parse() {
-            if let Some(router) = &self.router {
-                router.remove_station(mac, &endpoint.addresses());
-            }
             if let Some(segment) = self.segment(endpoint) {
                 segment.gateway.remove_endpoint(mac);
             }

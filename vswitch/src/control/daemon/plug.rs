@@ -377,15 +377,14 @@ impl Daemon {
     pub(super) fn withdraw(&self, id: &str, endpoint: &Endpoint) {
         let Ok(lent) = self.books.lock().live(id).map(|live| live.lent(endpoint)) else { return };
         let removed = self.commit(id, |record| record.endpoints.retain(|e| e.id != endpoint.id));
-        // Before another has its addresses.
-        if removed.is_ok()
-            && let Some(network) = self.books.lock().networks.get(&endpoint.network_id)
-            && let Some(fabric) = &network.fabric
-        {
-            fabric.leave(endpoint);
-        }
         // A container that has ended meanwhile gave all its addresses back.
         if let Some(record) = removed.ok().filter(|record| !record.has_ended()) {
+            // Before another has them.
+            if let Some(network) = self.books.lock().networks.get(&endpoint.network_id)
+                && let Some(fabric) = &network.fabric
+            {
+                fabric.expect_no_more(endpoint);
+            }
             self.release(&[lent]);
             self.let_go_of_name(&record);
         }
@@ -461,7 +460,9 @@ impl Daemon {
         })?;
         let plugged = {
             let mut books = self.books.lock();
-            if let Some(fabric) = books.networks.get(&endpoint.network_id).and_then(|n| n.fabric.as_ref()) {
+            if ours
+                && let Some(fabric) = books.networks.get(&endpoint.network_id).and_then(|n| n.fabric.as_ref())
+            {
                 fabric.leave(&endpoint);
             }
             books.refresh_policy(&endpoint.network_id, None);
