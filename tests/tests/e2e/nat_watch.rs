@@ -135,11 +135,14 @@ fn a_capture_and_inspect_show_both_sides_of_a_translated_flow() {
     talk.end();
     capture.interrupt();
 
-    // In a file it is the packet's comment.
+    // In a file it is the packet's comment. To a port of its own: the conversation before may still have
+    // a word to say, of a flow that is gone.
+    let at = format!("{WORLD}:7001");
+    let _other = lab.serve(&["serve", "tcp", &at]);
     let file = lab.daemon.dir().join("c1.pcapng");
     let path = file.to_str().unwrap().to_owned();
     let mut capture =
-        lab.daemon.background(&["capture", "-i", "c1", "-w", &path, "-s", "64", "-c", "1", "tcp"]);
+        lab.daemon.background(&["capture", "-i", "c1", "-w", &path, "-s", "64", "-c", "1", "tcp port 7001"]);
     capture.line(|line| line.contains("capturing on"));
     lab.ask_from("c1", &["ask", "tcp", &at]).ok();
     capture.end();
