@@ -144,8 +144,11 @@ fn a_capture_and_inspect_show_both_sides_of_a_translated_flow() {
     let mut capture =
         lab.daemon.background(&["capture", "-i", "c1", "-w", &path, "-s", "64", "-c", "1", "tcp port 7001"]);
     capture.line(|line| line.contains("capturing on"));
-    lab.ask_from("c1", &["ask", "tcp", &at]).ok();
+    // It is asked for when the record is written, so it has to last until then.
+    let mut talk = self::talk(&lab, "c1", &at);
+    talk.line(|line| line.starts_with("connected from"));
     capture.end();
+    talk.interrupt();
     let fields = ["-n", "-r", &path, "-T", "fields", "-e", "frame.comment"];
     let said = tests::run(std::process::Command::new("tshark").args(fields)).ok();
     assert!(
