@@ -4,6 +4,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use packet::checksum::{Sum, fill_ipv4};
@@ -52,9 +53,17 @@ fn vni(n: u32) -> Vni {
     Vni::new(n).unwrap()
 }
 
-/// `count` machines that are peers of each other, at 127.0.0.N.
+/// Addresses of the loopback interface that nobody else has: whoever shares a port between two of them would otherwise
+/// find it taken by a sending socket of a test beside.
+fn loopback() -> impl Fn(u8) -> IpAddr {
+    static TAKEN: AtomicU8 = AtomicU8::new(0);
+    let (process, number) = ((std::process::id() % 250) as u8 + 1, TAKEN.fetch_add(1, Relaxed));
+    move |host| Ipv4Addr::new(127, process, number, host).into()
+}
+
+/// `count` machines that are peers of each other.
 fn hosts(count: u8, config: &NetworkConfig) -> Vec<Host> {
-    let address = |n: u8| IpAddr::V4(Ipv4Addr::new(127, 0, 0, n));
+    let address = loopback();
     let first = Host::new(address(1), 0, config);
     let port = first.overlay.udp_port();
     let mut hosts = vec![first];
@@ -205,7 +214,8 @@ fn datagrams_that_do_not_belong_are_counted_by_name() {
     let hosts = hosts(2, &LEARNING);
     let (a, _) = hosts[0].container();
     let to = (hosts[0].address, hosts[0].overlay.udp_port());
-    let (stranger, peer) = (UdpSocket::bind("127.0.0.9:0").unwrap(), UdpSocket::bind("127.0.0.2:0").unwrap());
+    let (stranger, peer) =
+        (UdpSocket::bind("127.0.0.9:0").unwrap(), UdpSocket::bind((hosts[1].address, 0)).unwrap());
     let datagram = |n: u32, inner: &[u8]| [&vni(n).to_header(), inner].concat();
     let inner = frame(MacAddr::BROADCAST, mac(9), b"strange");
     stranger.send_to(&datagram(42, &inner), to).unwrap();

@@ -6,6 +6,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use ipnet::{IpNet, Ipv4Net};
@@ -47,13 +48,12 @@ fn mac(segment: u8, host: u8) -> MacAddr {
 }
 
 impl Host {
-    fn new(number: u8, port: u16) -> Self {
+    fn new(number: u8, vtep: IpAddr, port: u16) -> Self {
         let switch = Switch::new(
             &SwitchConfig { workers: 2, busy_poll: Duration::ZERO, ..SwitchConfig::default() },
             &(Arc::new(|_| {}) as _),
         )
         .unwrap();
-        let vtep = IpAddr::V4(Ipv4Addr::new(127, 0, 0, number));
         let config = OverlayConfig { addresses: vec![vtep], port, senders: 4 };
         let overlay = Overlay::new(&switch, &config).unwrap();
         let nets = |segment| vec![IpNet::new(address(segment, 1).into(), 24).unwrap()];
@@ -112,10 +112,19 @@ fn config(owner: &str, interface: &str) -> PortConfig {
     PortConfig { owner: owner.into(), interface: interface.into(), mtu: 1450, trusted: owner == "gateway" }
 }
 
-/// Two machines at 127.0.0.1 and .2 that are peers in both segments.
+/// Addresses of the loopback interface that nobody else has: whoever shares a port between two of them would otherwise
+/// find it taken by a sending socket of a test beside.
+fn loopback() -> impl Fn(u8) -> IpAddr {
+    static TAKEN: AtomicU8 = AtomicU8::new(0);
+    let (process, number) = ((std::process::id() % 250) as u8 + 1, TAKEN.fetch_add(1, Relaxed));
+    move |host| Ipv4Addr::new(127, process, number, host).into()
+}
+
+/// Two machines that are peers in both segments.
 fn hosts() -> [Host; 2] {
-    let one = Host::new(1, 0);
-    let two = Host::new(2, one.overlay.udp_port());
+    let address = loopback();
+    let one = Host::new(1, address(1), 0);
+    let two = Host::new(2, address(2), one.overlay.udp_port());
     for (host, other) in [(&one, &two), (&two, &one)] {
         for segment in &host.segments {
             segment.network.set_peers([other.address]).unwrap();

@@ -5,7 +5,10 @@
 use std::{
     net::{IpAddr, Ipv4Addr, UdpSocket},
     process::Command,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering::Relaxed},
+    },
 };
 
 use nix::{
@@ -30,8 +33,7 @@ struct Endpoint {
 }
 
 impl Endpoint {
-    fn new(n: u8, port: u16, receivers: usize) -> Self {
-        let address = IpAddr::V4(Ipv4Addr::new(127, 0, 0, n));
+    fn new(address: IpAddr, port: u16, receivers: usize) -> Self {
         let config = VtepConfig { addresses: vec![address], port, receivers, senders: 16, workers: 1 };
         let (vtep, receivers) = Vtep::new(&config).unwrap();
         let network = Arc::new(Network::new(Vni::new(7).unwrap(), &NetworkConfig::default()));
@@ -48,9 +50,18 @@ impl Endpoint {
     }
 }
 
+/// Addresses of the loopback interface that nobody else has: whoever shares a port between two of them would otherwise
+/// find it taken by a sending socket of a test beside.
+fn loopback() -> impl Fn(u8) -> IpAddr {
+    static TAKEN: AtomicU8 = AtomicU8::new(0);
+    let (process, number) = ((std::process::id() % 250) as u8 + 1, TAKEN.fetch_add(1, Relaxed));
+    move |host| Ipv4Addr::new(127, process, number, host).into()
+}
+
 fn pair(receivers: usize) -> (Endpoint, Endpoint) {
-    let a = Endpoint::new(1, 0, 1);
-    let b = Endpoint::new(2, a.vtep.port(), receivers);
+    let address = loopback();
+    let a = Endpoint::new(address(1), 0, 1);
+    let b = Endpoint::new(address(2), a.vtep.port(), receivers);
     b.network.add_peer(b.vtep.sender(), a.address).unwrap();
     a.network.add_peer(a.vtep.sender(), b.address).unwrap();
     (a, b)
