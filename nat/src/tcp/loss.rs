@@ -95,7 +95,7 @@ impl Loss {
     /// What is missing counts as lost from now on. `una` is the first number not acknowledged, `max`
     /// the first never sent.
     pub fn begin(&mut self, una: Seq, max: Seq) {
-        let Some((_, highest)) = self.known.last().copied() else { return };
+        let Some(highest) = self.highest() else { return };
         match &mut self.active {
             None => self.active = Some(Active { point: max, next: una, mark: max, blind: false }),
             Some(active) => {

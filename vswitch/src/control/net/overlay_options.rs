@@ -77,7 +77,11 @@ fn parse_peers(value: &str) -> Result<Vec<IpAddr>, NetError> {
 pub fn by_hand(options: &BTreeMap<String, String>) -> Result<Option<ByHand>, NetError> {
     let Some(peers) = options.get(PEERS) else { return Ok(None) };
     let peers = parse_peers(peers)?;
-    let vni = vnis(options)?.first().copied().ok_or(NetError::NoVni)?;
+    let vni = match vnis(options)?[..] {
+        [] => return Err(NetError::NoVni),
+        [one] => one,
+        _ => return Err(NetError::SubnetsByHand),
+    };
     let learning = match options.get(LEARNING) {
         Some(value) => parse_flag(LEARNING, value)?,
         None => true,
@@ -169,6 +173,8 @@ mod tests {
         assert_eq!(numbers(&[(VNI, "300,256")]), [300, 256]);
         let hand = by_hand(&of(&[(VNIS, "300"), (PEERS, "192.0.2.2")])).unwrap().unwrap();
         assert_eq!(hand.vni.get(), 300);
+        let more = by_hand(&of(&[(VNI, "300,256"), (PEERS, "192.0.2.2")]));
+        assert!(matches!(more, Err(NetError::SubnetsByHand)), "none is passed over");
     }
 
     #[test]
